@@ -1,1 +1,5 @@
-//! Placeholder.
+//! shoal, the embeddable BitTorrent engine: what a program that seeds needs, without its command line.
+
+pub mod config;
+pub mod machine;
+pub mod units;
