@@ -14,5 +14,11 @@
 //! - What was signed by a hash is hashed as the raw bytes that arrived, never as a re-encoding of them.
 //! - Numbers that a peer sent stay plain `u32`s until [`layout::Layout`] has accepted them.
 
+pub mod bitfield;
+pub mod digest;
+pub mod handshake;
+pub mod info_hash;
 pub mod layout;
 pub mod limits;
+pub mod message;
+pub mod peer_id;
