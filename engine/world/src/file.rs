@@ -73,12 +73,14 @@ impl FileStamp {
             }
         } else if self.modified_ns != now.modified_ns {
             StampChange::Written
-        } else if self.changed_ns == now.changed_ns {
-            StampChange::None
-        } else if (self.links, self.mode, self.uid, self.gid) != (now.links, now.mode, now.uid, now.gid) {
+        } else if self.changed_ns == now.changed_ns || self.attributes() != now.attributes() {
             StampChange::None
         } else {
             StampChange::Suspect
         }
+    }
+    /// What moves the change time when it changes, and has nothing to do with the bytes.
+    fn attributes(&self) -> (u32, u32, u32, u32) {
+        (self.links, self.mode, self.uid, self.gid)
     }
 }

@@ -1,0 +1,362 @@
+//! The world as Linux provides it: one ring, and everything that goes through it.
+//!
+//! [`Kernel::turn`] is the whole interface of a core: it performs operations, enters the kernel once, sleeps there
+//! when nothing is ready, and hands back everything that completed. Sends of framed extents are performed by the
+//! ring's owner with `sendfile`, because a ring's own splice always goes to a worker thread; to the shard they are
+//! operations like all others.
+//!
+//! It does not know what the bytes mean, and decides nothing but how an operation is carried out.
+//!
+//! Invariants: whatever the kernel may write to or read from is owned here until the final completion (no `MORE`
+//! flag); user data carries kind, generation and slot; a socket closes after everything on it ended.
+
+mod perform;
+mod reap;
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use io_uring::types::{SubmitArgs, Timespec};
+use io_uring::{IoUring, opcode, squeue, types};
+use shoal_world::{Buffer, Completion, FRAME_LEN, Op, Pool, Socket, Time};
+use slab::Slab;
+
+use crate::files::{Files, Lookup, Reading};
+use crate::frames::Frames;
+use crate::mailbox::Mailbox;
+use crate::memory::Arena;
+use crate::received::Received;
+use crate::setup::{self, Refused};
+use crate::sockets::Sockets;
+
+/// How payload is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IoMode {
+    /// Around the page cache where the file system supports it, through it elsewhere.
+    #[default]
+    Auto,
+    /// Around the page cache always; files that refuse fail.
+    Direct,
+    /// Through the page cache always.
+    Buffered,
+}
+
+/// What a kernel world is made of.
+#[derive(Debug)]
+pub struct Options {
+    /// Extents of the arena.
+    pub extents: u32,
+    /// Framed extents at most.
+    pub frames: u32,
+    /// How payload is read.
+    pub io_mode: IoMode,
+    /// Where connections come from; none for a core that only gets them handed over.
+    pub listener: Option<TcpListener>,
+    /// The boxes of all cores.
+    pub mailboxes: Arc<[Mailbox]>,
+    /// Which of them is this core's.
+    pub core: usize,
+    /// When the world began, the same for all cores.
+    pub began: Instant,
+}
+
+/// How long the end of a world waits for the kernel to let go of its memory. Reads end within a disk's patience;
+/// what hangs longer (a dead network file system) keeps its memory instead.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// The received bytes, extents and framed extents of a core.
+pub struct Memory {
+    pub(crate) arena: Arena,
+    pub(crate) received: Received,
+    pub(crate) frames: Frames,
+}
+
+impl Pool for Memory {
+    fn received(&self, buffer: Buffer) -> &[u8] {
+        self.received.bytes(buffer)
+    }
+
+    fn release(&mut self, buffer: Buffer) {
+        self.received.release(buffer);
+    }
+
+    fn extents(&self) -> u32 {
+        self.arena.extents()
+    }
+
+    fn frames(&self) -> u32 {
+        self.frames.count()
+    }
+}
+
+/// One core's ring and all that belongs to it. It is made, used and dropped on one thread.
+pub struct Kernel {
+    /// First, so that it is dropped before the memory it knows.
+    ring: IoUring,
+    memory: Memory,
+    listener: Option<TcpListener>,
+    accepting: bool,
+    sockets: Sockets,
+    /// Receives that wait for free buffers.
+    parked: VecDeque<Socket>,
+    files: Files,
+    reads: Slab<Reading>,
+    lookups: Slab<Lookup>,
+    /// What completed while it was performed.
+    ready: Vec<Completion>,
+    mailboxes: Arc<[Mailbox]>,
+    core: usize,
+    /// A poll of the doorbell is armed.
+    listening_to_bell: bool,
+    /// Entries whose final completion has not come.
+    outstanding: u32,
+    began: Instant,
+}
+
+/// What an entry of the ring is for: the upper eight bits of its user data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    Accept = 1,
+    ReceiveExact,
+    Receive,
+    Send,
+    Writable,
+    Cancel,
+    Read,
+    Lookup,
+    Bell,
+    Drain,
+}
+
+impl Kind {
+    fn from_user_data(user_data: u64) -> Kind {
+        match (user_data >> 56) as u8 {
+            1 => Kind::Accept,
+            2 => Kind::ReceiveExact,
+            3 => Kind::Receive,
+            4 => Kind::Send,
+            5 => Kind::Writable,
+            6 => Kind::Cancel,
+            7 => Kind::Read,
+            8 => Kind::Lookup,
+            9 => Kind::Bell,
+            10 => Kind::Drain,
+            other => panic!("the ring returned user data of no kind: {other}"),
+        }
+    }
+
+    fn on_socket(self, socket: Socket) -> u64 {
+        (self as u64) << 56 | u64::from(socket.generation) << 32 | u64::from(socket.slot)
+    }
+
+    fn on_slot(self, slot: usize) -> u64 {
+        (self as u64) << 56 | slot as u64
+    }
+}
+
+impl Kernel {
+    /// Sets the ring and its memory up, on the thread that will use it.
+    pub fn new(options: Options) -> Result<Kernel, Refused> {
+        raise_descriptor_limit();
+        let ring = setup::ring()?;
+        let mut arena = Arena::new(options.extents)?;
+        // SAFETY: the arena outlives the ring (see the order of fields), and is mapped as long as it lives.
+        let registered = unsafe { ring.submitter().register_buffers(&arena.buffers()) };
+        // Locked memory may be limited. Unregistered, a read maps its pages each time: dearer, not wrong.
+        arena.registered = registered.is_ok();
+        let received = Received::new(&ring)?;
+        let frames = Frames::new(options.frames)?;
+        Ok(Kernel {
+            ring,
+            memory: Memory {
+                arena,
+                received,
+                frames,
+            },
+            listener: options.listener,
+            accepting: false,
+            sockets: Sockets::default(),
+            parked: VecDeque::new(),
+            files: Files::new(options.io_mode),
+            reads: Slab::new(),
+            lookups: Slab::new(),
+            ready: Vec::new(),
+            mailboxes: options.mailboxes,
+            core: options.core,
+            listening_to_bell: false,
+            outstanding: 0,
+            began: options.began,
+        })
+    }
+
+    /// The world's clock.
+    pub fn now(&self) -> Time {
+        Time::from_ns(u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// The memory, for the shard to look into.
+    pub fn pool(&mut self) -> &mut dyn Pool {
+        &mut self.memory
+    }
+
+    /// Whether reads go into registered memory.
+    pub fn arena_is_registered(&self) -> bool {
+        self.memory.arena.registered
+    }
+
+    /// Largest cache of framed extents that fits `bytes`.
+    pub fn frames_in(bytes: u64) -> u32 {
+        u32::try_from(bytes / u64::from(FRAME_LEN)).unwrap_or(u32::MAX)
+    }
+
+    /// Performs `ops`, enters the kernel once and appends everything that completed to `done`.
+    ///
+    /// It sleeps until something completes, the doorbell rings or `deadline` comes, unless something is ready
+    /// already or `awake` says after the sleep was announced that the core has work elsewhere.
+    pub fn turn(
+        &mut self,
+        ops: &mut Vec<Op>,
+        deadline: Option<Time>,
+        awake: impl FnOnce() -> bool,
+        done: &mut Vec<Completion>,
+    ) {
+        for op in ops.drain(..) {
+            self.perform(op);
+        }
+        self.restart_parked();
+        self.listen_to_bell();
+        self.enter(deadline, awake);
+        done.append(&mut self.ready);
+        self.reap(done);
+        self.open_mailbox(done);
+    }
+
+    fn enter(&mut self, deadline: Option<Time>, awake: impl FnOnce() -> bool) {
+        let mut sleeps = self.ready.is_empty() && self.ring.completion().is_empty();
+        if sleeps {
+            let mailbox = &self.mailboxes[self.core];
+            mailbox.bell().falls_asleep();
+            sleeps = mailbox.is_empty() && !awake();
+        }
+        let result = match deadline {
+            _ if !sleeps => self.ring.submit(),
+            None => self.ring.submit_and_wait(1),
+            Some(deadline) => {
+                let timeout = Timespec::from(deadline.since(self.now()));
+                self.ring
+                    .submitter()
+                    .submit_with_args(1, &SubmitArgs::new().timespec(&timeout))
+            }
+        };
+        self.mailboxes[self.core].bell().wakes();
+        match result.map_err(|error| error.raw_os_error()) {
+            // EBUSY: completions overflowed and must be taken first, which is what comes next.
+            Ok(_) | Err(Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN)) => {}
+            Err(error) => panic!("io_uring_enter refused what it accepted before: errno {error:?}"),
+        }
+    }
+
+    /// Queues an entry whose memory this world owns until its final completion.
+    fn push(&mut self, entry: &squeue::Entry) {
+        self.outstanding += 1;
+        // SAFETY: every entry names descriptors and memory owned by `self`; see where each is made in `perform`.
+        while unsafe { self.ring.submission().push(entry) }.is_err() {
+            // More entries in one turn than the queue holds: an early submission.
+            if let Err(error) = self.ring.submit() {
+                let errno = error.raw_os_error();
+                assert!(
+                    matches!(errno, Some(libc::EBUSY | libc::EINTR | libc::EAGAIN)),
+                    "io_uring_enter refused what it accepted before: {error}"
+                );
+            }
+        }
+    }
+
+    fn listen_to_bell(&mut self) {
+        if self.listening_to_bell {
+            return;
+        }
+        self.listening_to_bell = true;
+        let fd = types::Fd(self.mailboxes[self.core].bell().fd());
+        let poll = opcode::PollAdd::new(fd, libc::POLLIN as u32).multi(true).build();
+        self.push(&poll.user_data(Kind::Bell.on_slot(0)));
+    }
+
+    fn open_mailbox(&mut self, done: &mut Vec<Completion>) {
+        while let Some(arrived) = self.mailboxes[self.core].take() {
+            let socket = self.sockets.insert(arrived.stream, arrived.address);
+            done.push(Completion::Arrived {
+                socket,
+                address: arrived.address,
+                first: arrived.first,
+            });
+        }
+    }
+
+    /// Ends everything that is under way, so that no memory is the kernel's any more.
+    fn drain(&mut self) -> io::Result<()> {
+        let all = opcode::AsyncCancel2::new(types::CancelBuilder::any()).build();
+        self.push(&all.user_data(Kind::Drain.on_slot(0)));
+        let until = Instant::now() + DRAIN_MAX;
+        while self.outstanding > 0 {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::Error::from_raw_os_error(libc::ETIME));
+            }
+            let timeout = Timespec::from(left);
+            match self
+                .ring
+                .submitter()
+                .submit_with_args(1, &SubmitArgs::new().timespec(&timeout))
+            {
+                Err(error)
+                    if !matches!(
+                        error.raw_os_error(),
+                        Some(libc::ETIME | libc::EINTR | libc::EBUSY)
+                    ) =>
+                {
+                    return Err(error);
+                }
+                _ => {}
+            }
+            for entry in self.ring.completion() {
+                if !io_uring::cqueue::more(entry.flags()) {
+                    self.outstanding -= 1;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        if self.drain().is_err() {
+            // Something hangs in the kernel and may still write: its memory is left to the process's end.
+            std::mem::forget(std::mem::replace(&mut self.lookups, Slab::new()));
+            std::mem::forget(std::mem::take(&mut self.sockets));
+        }
+    }
+}
+
+/// Every connection and file is a descriptor: raise the soft limit to the hard one. Refusals show when it is reached.
+fn raise_descriptor_limit() {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is valid for writing and reading.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 && limit.rlim_cur < limit.rlim_max {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,245 @@
+//! Operations into ring entries.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use io_uring::{opcode, types};
+use shoal_world::{Completion, CoreIndex, Gather, Op, Part, Socket};
+
+use super::{Kernel, Kind};
+use crate::files::{Lookup, Reading, c_path};
+use crate::mailbox::HandedOver;
+use crate::memory::Arena;
+use crate::received::GROUP;
+use crate::sockets::{Closing, Sending};
+use crate::stamp::STATX_MASK;
+
+impl Kernel {
+    pub(super) fn perform(&mut self, op: Op) {
+        match op {
+            Op::Accept => self.accept(),
+            Op::ReceiveExact { socket, len } => self.receive_exact(socket, len),
+            Op::Receive { socket } => self.receive(socket),
+            Op::Send { socket, gather } => self.send(socket, gather),
+            Op::SendFramed {
+                socket,
+                frame,
+                start,
+                len,
+            } => {
+                let connection = self.sockets.expect(socket);
+                let result = self.memory.frames.send(connection.borrowed(), frame, start, len);
+                self.ready.push(Completion::Sent { socket, result });
+            }
+            Op::AwaitWritable { socket } => self.await_writable(socket),
+            Op::Close { socket } => self.close(socket),
+            Op::HandOver { socket, core, first } => self.hand_over(socket, core, first),
+            Op::Open { token, path } => match c_path(&path) {
+                Ok(path) => self.look_up(Lookup::Open { token, path }),
+                Err(refusal) => self.ready.push(Completion::Opened {
+                    token,
+                    result: Err(refusal),
+                }),
+            },
+            Op::Read {
+                token,
+                file,
+                offset,
+                extent,
+                start,
+                len,
+            } => {
+                self.files.read_starts(file);
+                self.read(Reading {
+                    token,
+                    file,
+                    offset,
+                    extent,
+                    start,
+                    len,
+                    filled: 0,
+                });
+            }
+            Op::Stamp { token, path } => match c_path(&path) {
+                // SAFETY: `statx` is plain data for which all zeroes is a value.
+                Ok(path) => self.look_up(Lookup::Stamp {
+                    token,
+                    path,
+                    raw: Box::new(unsafe { std::mem::zeroed() }),
+                }),
+                Err(refusal) => self.ready.push(Completion::Stamped {
+                    token,
+                    result: Err(refusal),
+                }),
+            },
+            Op::CloseFile { file } => self.files.remove(file),
+            Op::Fill { frame, gather } => {
+                let mut vectors = self.vectors(&gather);
+                // SAFETY: the vectors point into `gather`, which lives for the call, and into the arena.
+                let result = unsafe { self.memory.frames.fill(frame, &mut vectors) };
+                self.ready.push(Completion::Filled { frame, result });
+            }
+            Op::Discard { frame } => self.memory.frames.discard(frame),
+        }
+    }
+
+    pub(super) fn accept(&mut self) {
+        let Some(listener) = &self.listener else { return };
+        if self.accepting {
+            return;
+        }
+        self.accepting = true;
+        // Non-blocking, so that `sendfile` is; the ring's own operations wait by polling either way.
+        let entry = opcode::AcceptMulti::new(types::Fd(listener.as_raw_fd()))
+            .flags(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC)
+            .build();
+        self.push(&entry.user_data(Kind::Accept.on_slot(0)));
+    }
+
+    fn receive_exact(&mut self, socket: Socket, len: u32) {
+        let connection = self.sockets.expect(socket);
+        let bytes = connection.exact.insert(vec![0; len as usize]);
+        let entry = opcode::Recv::new(types::Fd(connection.stream.as_raw_fd()), bytes.as_mut_ptr(), len)
+            .flags(libc::MSG_WAITALL)
+            .build();
+        self.push(&entry.user_data(Kind::ReceiveExact.on_socket(socket)));
+    }
+
+    pub(super) fn receive(&mut self, socket: Socket) {
+        let connection = self.sockets.expect(socket);
+        assert!(!connection.receiving, "two receives on one socket");
+        connection.receiving = true;
+        let entry = opcode::RecvMulti::new(types::Fd(connection.raw()), GROUP).build();
+        self.push(&entry.user_data(Kind::Receive.on_socket(socket)));
+    }
+
+    /// Buffers ran out for these; start them again as buffers come back.
+    pub(super) fn restart_parked(&mut self) {
+        while self.memory.received.has_room() {
+            let Some(socket) = self.parked.pop_front() else {
+                return;
+            };
+            if let Some(connection) = self.sockets.get(socket)
+                && connection.parked
+                && connection.closing.is_none()
+            {
+                connection.parked = false;
+                self.receive(socket);
+            }
+        }
+    }
+
+    fn send(&mut self, socket: Socket, gather: Box<Gather>) {
+        let vectors = self.vectors(&gather);
+        let connection = self.sockets.expect(socket);
+        assert!(connection.sending.is_none(), "two sends on one socket");
+        let fd = types::Fd(connection.stream.as_raw_fd());
+        // SAFETY: `msghdr` is plain data for which all zeroes is a value.
+        let header = unsafe { std::mem::zeroed() };
+        let sending = connection.sending.insert(Sending {
+            _gather: gather,
+            vectors,
+            header,
+        });
+        sending.header.msg_iov = sending.vectors.as_mut_ptr();
+        sending.header.msg_iovlen = sending.vectors.len();
+        // The connection is boxed, so the header stays where it is until the send ended.
+        let entry = opcode::SendMsg::new(fd, &raw const sending.header)
+            .flags((libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as u32)
+            .build();
+        self.push(&entry.user_data(Kind::Send.on_socket(socket)));
+    }
+
+    /// Where the parts of a gather stand in memory. They stay there: a gather is boxed or borrowed, the arena mapped.
+    fn vectors(&self, gather: &Gather) -> Vec<libc::iovec> {
+        let part = |part: &Part| match *part {
+            Part::Bytes { start, len } => {
+                let bytes = &gather.bytes[start as usize..][..len as usize];
+                libc::iovec {
+                    iov_base: bytes.as_ptr().cast_mut().cast(),
+                    iov_len: bytes.len(),
+                }
+            }
+            Part::Extent { extent, start, len } => libc::iovec {
+                iov_base: self.memory.arena.address(extent, start, len).cast(),
+                iov_len: len as usize,
+            },
+        };
+        gather.parts.iter().map(part).collect()
+    }
+
+    fn await_writable(&mut self, socket: Socket) {
+        let connection = self.sockets.expect(socket);
+        assert!(!connection.polling, "two polls on one socket");
+        connection.polling = true;
+        let entry = opcode::PollAdd::new(types::Fd(connection.raw()), libc::POLLOUT as u32).build();
+        self.push(&entry.user_data(Kind::Writable.on_socket(socket)));
+    }
+
+    /// Closing a descriptor does not end its operations: cancel them, wait for their completions, then close.
+    fn close(&mut self, socket: Socket) {
+        let connection = self.sockets.expect(socket);
+        assert!(connection.closing.is_none(), "a socket was closed twice");
+        if connection.is_quiet() {
+            self.closed(socket);
+            return;
+        }
+        connection.closing = Some(Closing::Cancelling);
+        let cancel = types::CancelBuilder::fd(types::Fd(connection.raw())).all();
+        let entry = opcode::AsyncCancel2::new(cancel).build();
+        self.push(&entry.user_data(Kind::Cancel.on_socket(socket)));
+    }
+
+    /// Closes a socket on which nothing is under way any more.
+    pub(super) fn closed(&mut self, socket: Socket) {
+        drop(self.sockets.remove(socket));
+        self.ready.push(Completion::Closed { socket });
+    }
+
+    fn hand_over(&mut self, socket: Socket, core: CoreIndex, first: Vec<u8>) {
+        let connection = self.sockets.remove(socket);
+        let address: SocketAddr = connection.address;
+        let stream = OwnedFd::from(connection.stream);
+        self.mailboxes[usize::from(core.0)].hand_over(HandedOver {
+            stream,
+            address,
+            first,
+        });
+    }
+
+    fn look_up(&mut self, lookup: Lookup) {
+        let entry = self.lookups.vacant_entry();
+        let user_data = Kind::Lookup.on_slot(entry.key());
+        let here = types::Fd(libc::AT_FDCWD);
+        let entry = match entry.insert(lookup) {
+            // Without waiting: a pipe that stands where a file should would otherwise hold a worker for ever.
+            Lookup::Open { path, .. } => opcode::OpenAt::new(here, path.as_ptr())
+                .flags(libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK)
+                .build(),
+            Lookup::Stamp { path, raw, .. } => {
+                opcode::Statx::new(here, path.as_ptr(), (&raw mut **raw).cast())
+                    .mask(STATX_MASK)
+                    .build()
+            }
+        };
+        self.push(&entry.user_data(user_data));
+    }
+
+    pub(super) fn read(&mut self, reading: Reading) {
+        let fd = types::Fd(self.files.raw(reading.file));
+        let start = reading.start + reading.filled;
+        let len = reading.len - reading.filled;
+        let offset = reading.offset + u64::from(reading.filled);
+        let address = self.memory.arena.address(reading.extent, start, len);
+        let slot = self.reads.insert(reading);
+        let entry = if self.memory.arena.registered {
+            let index = Arena::buffer_index(reading.extent);
+            opcode::ReadFixed::new(fd, address, len, index)
+                .offset(offset)
+                .build()
+        } else {
+            opcode::Read::new(fd, address, len).offset(offset).build()
+        };
+        self.push(&entry.user_data(Kind::Read.on_slot(slot)));
+    }
+}

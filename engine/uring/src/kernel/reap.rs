@@ -1,0 +1,258 @@
+//! Completions of the ring into completions of the contract.
+
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+use io_uring::cqueue;
+use shoal_world::{AcceptPause, Completion, Errno, Refusal, Socket};
+
+use super::{Kernel, Kind};
+use crate::files::{Lookup, ReadStep};
+use crate::sockets::{Closing, GENERATION_MASK};
+use crate::stamp::{is_regular, stamp_of};
+
+/// One completion of the ring, copied out of it.
+#[derive(Clone, Copy)]
+struct Reaped {
+    user_data: u64,
+    result: i32,
+    flags: u32,
+}
+
+impl Reaped {
+    fn socket(self) -> Socket {
+        Socket {
+            slot: self.user_data as u32,
+            generation: (self.user_data >> 32) as u32 & GENERATION_MASK,
+        }
+    }
+
+    fn slot(self) -> usize {
+        (self.user_data & 0x00ff_ffff_ffff_ffff) as usize
+    }
+
+    fn more(self) -> bool {
+        cqueue::more(self.flags)
+    }
+
+    fn outcome(self) -> Result<u32, Errno> {
+        if self.result < 0 {
+            Err(Errno(-self.result))
+        } else {
+            Ok(self.result as u32)
+        }
+    }
+}
+
+impl Kernel {
+    /// Takes everything that completed. Reads that go on and receives that start again are submitted next turn.
+    pub(super) fn reap(&mut self, done: &mut Vec<Completion>) {
+        while let Some(entry) = { self.ring.completion().next() } {
+            let reaped = Reaped {
+                user_data: entry.user_data(),
+                result: entry.result(),
+                flags: entry.flags(),
+            };
+            if !reaped.more() {
+                self.outstanding -= 1;
+            }
+            match Kind::from_user_data(reaped.user_data) {
+                Kind::Accept => self.accepted(reaped, done),
+                Kind::ReceiveExact => self.received_exact(reaped, done),
+                Kind::Receive => self.received(reaped, done),
+                Kind::Send => self.sent(reaped, done),
+                Kind::Writable => self.writable(reaped, done),
+                Kind::Cancel => self.cancelled(reaped, done),
+                Kind::Read => self.read_ended(reaped, done),
+                Kind::Lookup => self.looked_up(reaped, done),
+                Kind::Bell => self.bell_rang(reaped),
+                Kind::Drain => {}
+            }
+        }
+        done.append(&mut self.ready);
+    }
+
+    fn accepted(&mut self, reaped: Reaped, done: &mut Vec<Completion>) {
+        if !reaped.more() {
+            self.accepting = false;
+        }
+        match reaped.outcome() {
+            Ok(descriptor) => {
+                // SAFETY: the kernel just made this descriptor for us.
+                let stream = unsafe { OwnedFd::from_raw_fd(descriptor as RawFd) };
+                let stream = TcpStream::from(stream);
+                // It fails when the peer is gone already; then there is nobody to talk to.
+                if let Ok(address) = stream.peer_addr() {
+                    let address = unmap(address);
+                    let socket = self.sockets.insert(OwnedFd::from(stream), address);
+                    done.push(Completion::Accepted { socket, address });
+                }
+            }
+            Err(Errno(libc::EMFILE | libc::ENFILE)) => {
+                done.push(Completion::AcceptPaused(AcceptPause::NoDescriptors));
+                return;
+            }
+            // The connection failed before it was accepted (accept(2)): the next one may not.
+            Err(Errno(libc::ECONNABORTED | libc::EINTR | libc::EPROTO | libc::EPERM | libc::EAGAIN)) => {}
+            Err(errno) => {
+                done.push(Completion::AcceptPaused(AcceptPause::Other(errno)));
+                return;
+            }
+        }
+        if !self.accepting {
+            self.accept();
+        }
+    }
+
+    fn received_exact(&mut self, reaped: Reaped, done: &mut Vec<Completion>) {
+        let socket = reaped.socket();
+        let connection = self.sockets.expect(socket);
+        let bytes = connection
+            .exact
+            .take()
+            .expect("a receive completed that nobody started");
+        if connection.closing.is_some() {
+            self.try_close(socket);
+            return;
+        }
+        done.push(match reaped.outcome() {
+            Ok(len) if len as usize == bytes.len() => Completion::ReceivedExact { socket, bytes },
+            Ok(_) => Completion::ReceiveEnded { socket, error: None },
+            Err(errno) => Completion::ReceiveEnded {
+                socket,
+                error: Some(errno),
+            },
+        });
+    }
+
+    fn received(&mut self, reaped: Reaped, done: &mut Vec<Completion>) {
+        let socket = reaped.socket();
+        let connection = self.sockets.expect(socket);
+        connection.receiving = reaped.more();
+        let closing = connection.closing.is_some();
+        let buffer = cqueue::buffer_select(reaped.flags)
+            .map(|index| self.memory.received.take(index, reaped.result.max(0) as u32));
+        if let Some(buffer) = buffer {
+            if reaped.result > 0 && !closing {
+                done.push(Completion::Received { socket, buffer });
+            } else {
+                self.memory.received.release(buffer);
+            }
+        }
+        if closing {
+            self.try_close(socket);
+        } else if !reaped.more() {
+            self.receive_ended(socket, reaped.outcome(), done);
+        }
+    }
+
+    /// A multishot receive ended: for good, for want of buffers, or because the completion queue was full.
+    fn receive_ended(&mut self, socket: Socket, outcome: Result<u32, Errno>, done: &mut Vec<Completion>) {
+        match outcome {
+            Ok(0) => done.push(Completion::ReceiveEnded { socket, error: None }),
+            Ok(_) => self.receive(socket),
+            Err(Errno(libc::ENOBUFS)) => {
+                self.sockets.expect(socket).parked = true;
+                self.parked.push_back(socket);
+            }
+            Err(errno) => done.push(Completion::ReceiveEnded {
+                socket,
+                error: Some(errno),
+            }),
+        }
+    }
+
+    fn sent(&mut self, reaped: Reaped, done: &mut Vec<Completion>) {
+        let socket = reaped.socket();
+        let connection = self.sockets.expect(socket);
+        assert!(
+            connection.sending.take().is_some(),
+            "a send completed that nobody started"
+        );
+        let closing = connection.closing.is_some();
+        let result = match reaped.outcome() {
+            Err(Errno(libc::EAGAIN | libc::EINTR)) => Ok(0),
+            result => result,
+        };
+        done.push(Completion::Sent { socket, result });
+        if closing {
+            self.try_close(socket);
+        }
+    }
+
+    fn writable(&mut self, reaped: Reaped, done: &mut Vec<Completion>) {
+        let socket = reaped.socket();
+        let connection = self.sockets.expect(socket);
+        connection.polling = false;
+        if connection.closing.is_some() {
+            self.try_close(socket);
+        } else {
+            done.push(Completion::Writable { socket });
+        }
+    }
+
+    fn cancelled(&mut self, reaped: Reaped, _done: &mut [Completion]) {
+        let socket = reaped.socket();
+        let connection = self.sockets.expect(socket);
+        assert!(
+            connection.closing == Some(Closing::Cancelling),
+            "a cancellation that nobody asked for"
+        );
+        connection.closing = Some(Closing::Draining);
+        self.try_close(socket);
+    }
+
+    fn try_close(&mut self, socket: Socket) {
+        let connection = self.sockets.expect(socket);
+        if connection.closing == Some(Closing::Draining) && connection.is_quiet() {
+            self.closed(socket);
+        }
+    }
+
+    fn read_ended(&mut self, reaped: Reaped, done: &mut Vec<Completion>) {
+        let reading = self.reads.remove(reaped.slot());
+        match self.files.read_ended(reading, reaped.result) {
+            ReadStep::Done(result) => done.push(Completion::Read {
+                token: reading.token,
+                result,
+            }),
+            ReadStep::Again(reading) => self.read(reading),
+        }
+    }
+
+    fn looked_up(&mut self, reaped: Reaped, done: &mut Vec<Completion>) {
+        let outcome = reaped.outcome().map_err(Refusal::Errno);
+        done.push(match self.lookups.remove(reaped.slot()) {
+            Lookup::Open { token, .. } => {
+                let result = outcome.and_then(|descriptor| {
+                    // SAFETY: the kernel just made this descriptor for us.
+                    self.files
+                        .insert(unsafe { OwnedFd::from_raw_fd(descriptor as RawFd) })
+                });
+                Completion::Opened { token, result }
+            }
+            Lookup::Stamp { token, raw, .. } => {
+                let result = outcome.map(|_| stamp_of(&raw)).and_then(|stamp| {
+                    if is_regular(&stamp) {
+                        Ok(stamp)
+                    } else {
+                        Err(Refusal::NotRegular)
+                    }
+                });
+                Completion::Stamped { token, result }
+            }
+        });
+    }
+
+    fn bell_rang(&mut self, reaped: Reaped) {
+        if !reaped.more() {
+            self.listening_to_bell = false;
+        }
+        self.mailboxes[self.core].bell().heard();
+    }
+}
+
+/// An IPv4 peer of a socket that listens on both families, under its own address.
+fn unmap(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}

@@ -1,0 +1,128 @@
+//! The connections of one core: descriptors, and what is under way on each.
+
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use shoal_world::{Gather, Socket};
+
+/// Bits of a generation that fit beside kind and slot in an entry's user data.
+pub(crate) const GENERATION_MASK: u32 = 0x00ff_ffff;
+
+/// What the kernel may be doing on one socket. All of it ends before the socket closes.
+pub(crate) struct Connection {
+    pub(crate) stream: TcpStream,
+    pub(crate) address: SocketAddr,
+    /// A multishot receive is armed.
+    pub(crate) receiving: bool,
+    /// The receive waits outside the kernel for free buffers.
+    pub(crate) parked: bool,
+    /// A receive of exactly this many bytes is under way, into this memory.
+    pub(crate) exact: Option<Vec<u8>>,
+    /// A gathered send is under way.
+    pub(crate) sending: Option<Sending>,
+    /// A poll for room in the socket's buffer is armed.
+    pub(crate) polling: bool,
+    /// A cancellation is under way: the socket closes when everything has ended.
+    pub(crate) closing: Option<Closing>,
+}
+
+/// Memory that a gathered send points into, at an address of its own until the send ended.
+pub(crate) struct Sending {
+    /// Holds the bytes that `vectors` point to.
+    pub(crate) _gather: Box<Gather>,
+    pub(crate) vectors: Vec<libc::iovec>,
+    pub(crate) header: libc::msghdr,
+}
+
+/// How far the end of a connection is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// The cancellation itself has not ended.
+    Cancelling,
+    /// It has; only operations that it found are left.
+    Draining,
+}
+
+impl Connection {
+    /// Nothing is under way: the socket may close or be handed over.
+    pub(crate) fn is_quiet(&self) -> bool {
+        !self.receiving && self.exact.is_none() && self.sending.is_none() && !self.polling
+    }
+
+    pub(crate) fn raw(&self) -> RawFd {
+        self.stream.as_raw_fd()
+    }
+
+    pub(crate) fn borrowed(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+struct Slot {
+    generation: u32,
+    /// Boxed: what the kernel points into must not move when the table grows.
+    connection: Option<Box<Connection>>,
+}
+
+/// Slots with generations; a handle of an earlier life finds nothing.
+#[derive(Default)]
+pub(crate) struct Sockets {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+impl Sockets {
+    pub(crate) fn insert(&mut self, stream: OwnedFd, address: SocketAddr) -> Socket {
+        let connection = Box::new(Connection {
+            stream: TcpStream::from(stream),
+            address,
+            receiving: false,
+            parked: false,
+            exact: None,
+            sending: None,
+            polling: false,
+            closing: None,
+        });
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot {
+                generation: 0,
+                connection: None,
+            });
+            self.slots.len() as u32 - 1
+        });
+        let entry = &mut self.slots[slot as usize];
+        entry.connection = Some(connection);
+        Socket {
+            slot,
+            generation: entry.generation,
+        }
+    }
+
+    pub(crate) fn get(&mut self, socket: Socket) -> Option<&mut Connection> {
+        let slot = self.slots.get_mut(socket.slot as usize)?;
+        if slot.generation == socket.generation {
+            slot.connection.as_deref_mut()
+        } else {
+            None
+        }
+    }
+
+    /// The connection of a handle that must be alive.
+    pub(crate) fn expect(&mut self, socket: Socket) -> &mut Connection {
+        self.get(socket).expect("an operation named a closed socket")
+    }
+
+    /// Ends this life of the slot.
+    pub(crate) fn remove(&mut self, socket: Socket) -> Box<Connection> {
+        let slot = &mut self.slots[socket.slot as usize];
+        assert_eq!(slot.generation, socket.generation, "a socket was removed twice");
+        let connection = slot.connection.take().expect("a socket was removed twice");
+        assert!(
+            connection.is_quiet(),
+            "a socket was removed with operations under way"
+        );
+        slot.generation = (slot.generation + 1) & GENERATION_MASK;
+        self.free.push(socket.slot);
+        connection
+    }
+}
