@@ -2,4 +2,5 @@
 
 pub mod config;
 pub mod machine;
+pub mod printable;
 pub mod units;

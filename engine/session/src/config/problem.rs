@@ -5,6 +5,7 @@
 
 use super::document::Entry;
 use super::{Expected, SettingError, limits};
+use crate::printable::Printable;
 use crate::units;
 use std::fmt;
 use std::io;
@@ -234,15 +235,11 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Shortens a text of the file and removes control characters, so that it can stand inside one line of a terminal.
+/// The beginning of a text of the file, fit for a line of a terminal.
 fn printable(text: &str) -> String {
     /// Enough to recognise the place.
     const CHARS_MAX: usize = 60;
-    let mut shown: String = text
-        .chars()
-        .take(CHARS_MAX)
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
+    let mut shown: String = Printable(text).to_string().chars().take(CHARS_MAX).collect();
     if text.chars().nth(CHARS_MAX).is_some() {
         shown.push('…');
     }
