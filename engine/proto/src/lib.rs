@@ -14,8 +14,10 @@
 //! - What was signed by a hash is hashed as the raw bytes that arrived, never as a re-encoding of them.
 //! - Numbers that a peer sent stay plain `u32`s until [`layout::Layout`] has accepted them.
 
+pub mod bencode;
 pub mod bitfield;
 pub mod digest;
+pub mod extension;
 pub mod handshake;
 pub mod info_hash;
 pub mod layout;
