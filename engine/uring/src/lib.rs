@@ -11,6 +11,7 @@
 mod doorbell;
 mod files;
 mod frames;
+pub mod hash;
 pub mod kernel;
 mod listen;
 mod mailbox;

@@ -1,0 +1,114 @@
+//! How fast each kernel hashes, in GB/s, against the `sha1` crate.
+//!
+//! `cargo bench -p shoal-uring --bench hash`. Kernels take turns so that a noisy machine hits all of them; printed is
+//! the median of the turns. "cache" hashes messages that lie in the second-level cache, "memory" 256 MiB that do not.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use sha1::{Digest, Sha1};
+use shoal_uring::hash::{Feed, Hasher, Kernel, Plan, Stream};
+
+const TURNS: usize = 11;
+
+struct Contender {
+    name: String,
+    messages: usize,
+    hash: Box<dyn Fn(&[&[u8]])>,
+    rates_gb_per_s: Vec<f64>,
+}
+
+fn main() {
+    println!("{:<28}{:>10}{:>10}", "GB/s, median", "cache", "memory");
+    let mut cache = contenders();
+    let mut memory = contenders();
+    // A message length that is no power of two: messages that start at the same place of a page share cache sets.
+    let data = vec![0xA5_u8; 256 << 20];
+    for _ in 0..TURNS {
+        for contender in &mut cache {
+            turn(contender, &data[..contender.messages * (8 * 1024 + 64)], 8 << 20);
+        }
+        for contender in &mut memory {
+            turn(contender, &data, data.len());
+        }
+    }
+    for (cache, memory) in cache.iter_mut().zip(&mut memory) {
+        let (cache_rate, memory_rate) = (
+            median(&mut cache.rates_gb_per_s),
+            median(&mut memory.rates_gb_per_s),
+        );
+        println!("{:<28}{cache_rate:>10.2}{memory_rate:>10.2}", cache.name);
+    }
+}
+
+fn contenders() -> Vec<Contender> {
+    let mut contenders = vec![Contender {
+        name: "sha1 crate".to_owned(),
+        messages: 1,
+        hash: Box::new(|messages| {
+            for message in messages {
+                black_box(Sha1::digest(message));
+            }
+        }),
+        rates_gb_per_s: Vec::new(),
+    }];
+    for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.is_supported()) {
+        for messages in [1, 2, 3, 4, 8, 16]
+            .into_iter()
+            .filter(|messages| *messages <= kernel.lanes())
+        {
+            contenders.push(many(
+                format!("{kernel:?}, {messages} messages"),
+                messages,
+                Plan::only(kernel),
+            ));
+        }
+    }
+    for messages in [1, 2, 3, 4, 5, 6, 7, 8, 12, 16] {
+        contenders.push(many(
+            format!("plan, {messages} messages"),
+            messages,
+            Plan::of_this_processor().clone(),
+        ));
+    }
+    contenders
+}
+
+fn many(name: String, messages: usize, plan: Plan) -> Contender {
+    let hasher = Hasher::with_plan(plan);
+    let hash = move |messages: &[&[u8]]| {
+        let mut streams = vec![Stream::new(); messages.len()];
+        let segments: Vec<[&[u8]; 1]> = messages.iter().map(|message| [*message]).collect();
+        let feeds = streams
+            .iter_mut()
+            .zip(&segments)
+            .map(|(stream, segments)| Feed { stream, segments });
+        hasher.advance(feeds.collect());
+        black_box(hasher.finish(&mut streams));
+    };
+    Contender {
+        name,
+        messages,
+        hash: Box::new(hash),
+        rates_gb_per_s: Vec::new(),
+    }
+}
+
+fn turn(contender: &mut Contender, data: &[u8], total_len: usize) {
+    let message_len = data.len() / contender.messages;
+    let messages: Vec<&[u8]> = data.chunks_exact(message_len).take(contender.messages).collect();
+    let hashed_len = message_len * contender.messages;
+    let times = (total_len / hashed_len).max(1);
+    let began = Instant::now();
+    for _ in 0..times {
+        (contender.hash)(black_box(&messages));
+    }
+    contender
+        .rates_gb_per_s
+        .push((times * hashed_len) as f64 / began.elapsed().as_secs_f64() / 1e9);
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
