@@ -23,4 +23,6 @@ pub mod info_hash;
 pub mod layout;
 pub mod limits;
 pub mod message;
+pub mod metainfo;
 pub mod peer_id;
+mod url;

@@ -1,0 +1,363 @@
+//! From bencode to [`Metainfo`].
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use sha1::{Digest as _, Sha1};
+
+use super::collisions;
+use super::error::{Context, MetainfoError, Place, Problem};
+use super::path::TorrentPath;
+use super::{Attributes, Caution, File, FileKind, Metainfo, PIECE_HASH_LEN};
+use crate::bencode::{Dict, Value, decode};
+use crate::info_hash::InfoHash;
+use crate::layout::{FileLength, Layout, LayoutError};
+use crate::limits::{METAINFO_LEN_MAX, TEXT_LEN_MAX, TRACKERS_MAX, WEB_SEEDS_MAX};
+use crate::url::{TRACKER_SCHEMES, WEB_SEED_SCHEMES, usable};
+
+pub(super) fn parse(bytes: &[u8]) -> Result<Metainfo, MetainfoError> {
+    if bytes.len() > METAINFO_LEN_MAX {
+        return Err(MetainfoError::TooLong { len: bytes.len() });
+    }
+    let document = decode(bytes)?;
+    let torrent = document.root().dict().ok_or(MetainfoError::NotADictionary)?;
+    let torrent = Entries {
+        dict: torrent,
+        context: Context::Torrent,
+    };
+    let info_value = torrent.required("info")?;
+    let info_dict = info_value
+        .dict()
+        .ok_or_else(|| torrent.wrong_type("info", "a dictionary"))?;
+    let info = Entries {
+        dict: info_dict,
+        context: Context::Info,
+    };
+
+    let is_version_2 = info.value("meta version").is_some();
+    if is_version_2 && info.value("pieces").is_none() {
+        return Err(MetainfoError::Version2Only);
+    }
+    let mut cautions = Vec::new();
+    cautions.extend(document.disorder().map(|offset| Caution::Disorder { offset }));
+    cautions.extend(is_version_2.then_some(Caution::Hybrid));
+
+    let mut names = Names { not_utf8: None };
+    let name = names.text(info, "name")?;
+    let name = TorrentPath::new(&name).map_err(|problem| info.refuse("name", problem.into()))?;
+    let files = files(info, &name, &mut names)?;
+    cautions.extend(names.not_utf8.map(|place| Caution::NotUtf8 { place }));
+    let layout = layout(info, &files)?;
+    if let Some(pair) = collisions::check(&files)? {
+        let [first, second] = [pair.first, pair.second].map(|index| layout.file_index(index));
+        cautions.extend(
+            first
+                .zip(second)
+                .map(|(first, second)| Caution::CaseTwins { first, second }),
+        );
+    }
+    let hashes = piece_hashes(info, &layout)?;
+    let hashes_start = hashes.span().end - hashes_len(&layout) - info_value.span().start;
+
+    Ok(Metainfo {
+        info_hash: InfoHash::V1(Sha1::digest(info_value.raw()).into()),
+        info: info_value.raw().into(),
+        hashes: hashes_start..hashes_start + hashes_len(&layout),
+        name: name.as_str().to_owned(),
+        files: files.into(),
+        layout: Arc::new(layout),
+        private: info
+            .value("private")
+            .is_some_and(|private| private.integer() != Some(0)),
+        source: info.text("source"),
+        trackers: trackers(torrent),
+        web_seeds: web_seeds(torrent),
+        comment: torrent.text("comment.utf-8").or_else(|| torrent.text("comment")),
+        created_by: torrent.text("created by"),
+        creation_date_s: torrent
+            .value("creation date")
+            .and_then(Value::integer)
+            .and_then(|date| date.try_into().ok()),
+        cautions,
+    })
+}
+
+/// The one file of the torrent, or all of them.
+fn files(info: Entries<'_>, name: &TorrentPath, names: &mut Names) -> Result<Vec<File>, MetainfoError> {
+    let Some(list) = info.value("files") else {
+        return Ok(vec![file(info, name, name.clone(), names)?]);
+    };
+    if info.value("length").is_some() {
+        return Err(info.refuse("files", Problem::Ambiguous));
+    }
+    let list = list.list().ok_or_else(|| info.wrong_type("files", "a list"))?;
+    let files = list.iter().zip(0..).map(|(value, index)| {
+        let dict = value
+            .dict()
+            .ok_or_else(|| info.wrong_type("files", "a list of dictionaries"))?;
+        let entry = Entries {
+            dict,
+            context: Context::File(index),
+        };
+        let path = names.path(entry, "path", name)?;
+        file(entry, name, path, names)
+    });
+    files.collect()
+}
+
+/// The file that an entry describes; in a torrent of one file the entry is `info` itself.
+fn file(
+    entry: Entries<'_>,
+    name: &TorrentPath,
+    path: TorrentPath,
+    names: &mut Names,
+) -> Result<File, MetainfoError> {
+    let len = entry
+        .required("length")?
+        .integer()
+        .ok_or_else(|| entry.wrong_type("length", "an integer"))?;
+    let len = u64::try_from(len).map_err(|_| entry.refuse("length", Problem::NotALength { integer: len }))?;
+    let attributes = entry.value("attr").and_then(Value::bytes).unwrap_or_default();
+    let kind = if attributes.contains(&b'p') {
+        FileKind::Padding
+    } else if attributes.contains(&b'l') {
+        if len != 0 {
+            return Err(entry.refuse("length", Problem::SymlinkLength));
+        }
+        FileKind::Symlink {
+            target: names.path(entry, "symlink path", name)?,
+        }
+    } else {
+        let has = |attribute| attributes.contains(&attribute);
+        FileKind::Regular(Attributes {
+            executable: has(b'x'),
+            hidden: has(b'h'),
+        })
+    };
+    Ok(File { path, len, kind })
+}
+
+fn layout(info: Entries<'_>, files: &[File]) -> Result<Layout, MetainfoError> {
+    let value = info.required("piece length")?;
+    let length = value
+        .integer()
+        .ok_or_else(|| info.wrong_type("piece length", "an integer"))?;
+    let piece_length = u32::try_from(length)
+        .map_err(|_| info.refuse("piece length", Problem::NotALength { integer: length }))?;
+    // Padding alone is no payload.
+    if files
+        .iter()
+        .all(|file| file.len == 0 || file.kind == FileKind::Padding)
+    {
+        return Err(info.refuse(lengths_key(info), LayoutError::Empty.into()));
+    }
+    let lengths = files.iter().map(|file| FileLength {
+        len: file.len,
+        padding: file.kind == FileKind::Padding,
+    });
+    Layout::new(piece_length, lengths).map_err(|error| match error {
+        LayoutError::PieceLength { .. } => info.refuse("piece length", error.into()),
+        _ => info.refuse(lengths_key(info), error.into()),
+    })
+}
+
+/// The key that holds the lengths of files.
+fn lengths_key(info: Entries<'_>) -> &'static str {
+    if info.value("files").is_some() {
+        "files"
+    } else {
+        "length"
+    }
+}
+
+/// The value of `pieces`, of the right length.
+fn piece_hashes<'a>(info: Entries<'a>, layout: &Layout) -> Result<Value<'a>, MetainfoError> {
+    let value = info.required("pieces")?;
+    let len = value
+        .bytes()
+        .ok_or_else(|| info.wrong_type("pieces", "a string"))?
+        .len();
+    if !len.is_multiple_of(PIECE_HASH_LEN) {
+        return Err(info.refuse("pieces", Problem::HashesCut { len }));
+    }
+    if len != hashes_len(layout) {
+        let problem = Problem::HashesCount {
+            found: len / PIECE_HASH_LEN,
+            expected: layout.pieces(),
+        };
+        return Err(info.refuse("pieces", problem));
+    }
+    Ok(value)
+}
+
+fn hashes_len(layout: &Layout) -> usize {
+    layout.pieces() as usize * PIECE_HASH_LEN
+}
+
+/// BEP 12: `announce` counts only where there is no usable `announce-list`. Doubles are left out.
+fn trackers(torrent: Entries<'_>) -> Vec<Vec<String>> {
+    let mut known: Vec<String> = Vec::new();
+    let mut tier = |addresses: &mut dyn Iterator<Item = Value<'_>>| {
+        let mut tier = Vec::new();
+        for url in addresses.filter_map(|value| usable(value.bytes()?, TRACKER_SCHEMES)) {
+            if known.len() < TRACKERS_MAX && !known.contains(&url) {
+                known.push(url.clone());
+                tier.push(url);
+            }
+        }
+        tier
+    };
+    let tiers = torrent.value("announce-list").and_then(Value::list);
+    let lists = tiers
+        .into_iter()
+        .flat_map(|list| list.iter())
+        .filter_map(Value::list);
+    let mut trackers: Vec<Vec<String>> = lists.map(|list| tier(&mut list.iter())).collect();
+    trackers.retain(|tier| !tier.is_empty());
+    if trackers.is_empty() {
+        trackers.push(tier(&mut torrent.value("announce").into_iter()));
+        trackers.retain(|tier| !tier.is_empty());
+    }
+    trackers
+}
+
+/// BEP 19: one address, or a list of them.
+fn web_seeds(torrent: Entries<'_>) -> Vec<String> {
+    let value = torrent.value("url-list");
+    let list = value
+        .and_then(Value::list)
+        .into_iter()
+        .flat_map(|list| list.iter());
+    let addresses = value.into_iter().chain(list).filter_map(Value::bytes);
+    let mut seeds: Vec<String> = Vec::new();
+    for url in addresses.filter_map(|bytes| usable(bytes, WEB_SEED_SCHEMES)) {
+        if seeds.len() < WEB_SEEDS_MAX && !seeds.contains(&url) {
+            seeds.push(url);
+        }
+    }
+    seeds
+}
+
+/// A dictionary of a torrent file that knows where it stands.
+#[derive(Clone, Copy)]
+struct Entries<'a> {
+    dict: Dict<'a>,
+    context: Context,
+}
+
+impl<'a> Entries<'a> {
+    fn value(self, key: &str) -> Option<Value<'a>> {
+        self.dict.get(key.as_bytes())
+    }
+
+    fn required(self, key: &'static str) -> Result<Value<'a>, MetainfoError> {
+        self.value(key).ok_or_else(|| self.refuse(key, Problem::Missing))
+    }
+
+    /// Text for people, cut to its limit, if it is there and is text at all.
+    fn text(self, key: &str) -> Option<String> {
+        let bytes = self.value(key)?.bytes()?;
+        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(TEXT_LEN_MAX)]);
+        (!text.is_empty()).then(|| text.into_owned())
+    }
+
+    fn refuse(self, key: &'static str, problem: Problem) -> MetainfoError {
+        MetainfoError::Entry {
+            place: Place {
+                context: self.context,
+                key,
+            },
+            problem,
+        }
+    }
+
+    fn wrong_type(self, key: &'static str, expected: &'static str) -> MetainfoError {
+        self.refuse(key, Problem::WrongType { expected })
+    }
+}
+
+/// Reading of names, which should be UTF-8 and sometimes are not.
+struct Names {
+    /// The first that was not.
+    not_utf8: Option<Place>,
+}
+
+impl Names {
+    /// A string under a key, or under its `.utf-8` variant where that one is better.
+    fn text<'a>(&mut self, entry: Entries<'a>, key: &'static str) -> Result<Cow<'a, str>, MetainfoError> {
+        let variant = entry.value(&format!("{key}.utf-8")).and_then(Value::bytes);
+        if let Some(name) = variant.and_then(|bytes| str::from_utf8(bytes).ok()) {
+            return Ok(name.into());
+        }
+        let bytes = entry
+            .required(key)?
+            .bytes()
+            .ok_or_else(|| entry.wrong_type(key, "a string"))?;
+        Ok(self.decoded(
+            bytes,
+            Place {
+                context: entry.context,
+                key,
+            },
+        ))
+    }
+
+    /// A list of path elements under a key, or under its `.utf-8` variant, below the torrent's folder.
+    fn path(
+        &mut self,
+        entry: Entries<'_>,
+        key: &'static str,
+        folder: &TorrentPath,
+    ) -> Result<TorrentPath, MetainfoError> {
+        let variant = entry.value(&format!("{key}.utf-8")).and_then(strings);
+        let utf8 = |elements: Vec<_>| {
+            elements
+                .into_iter()
+                .map(|bytes| Some(str::from_utf8(bytes).ok()?.into()))
+        };
+        let elements = match variant.and_then(|elements| utf8(elements).collect()) {
+            Some(elements) => elements,
+            None => self.elements(entry, key)?,
+        };
+        let elements = elements.iter().map(|element: &Cow<'_, str>| &**element);
+        folder
+            .join(elements)
+            .map_err(|problem| entry.refuse(key, problem.into()))
+    }
+
+    fn elements<'a>(
+        &mut self,
+        entry: Entries<'a>,
+        key: &'static str,
+    ) -> Result<Vec<Cow<'a, str>>, MetainfoError> {
+        let elements = strings(entry.required(key)?);
+        let elements = elements.ok_or_else(|| entry.wrong_type(key, "a list of strings"))?;
+        let place = Place {
+            context: entry.context,
+            key,
+        };
+        Ok(elements
+            .into_iter()
+            .map(|bytes| self.decoded(bytes, place))
+            .collect())
+    }
+
+    /// The text, with `_` for each sequence that is not UTF-8.
+    fn decoded<'a>(&mut self, bytes: &'a [u8], place: Place) -> Cow<'a, str> {
+        if let Ok(text) = str::from_utf8(bytes) {
+            return text.into();
+        }
+        self.not_utf8.get_or_insert(place);
+        let mut text = String::with_capacity(bytes.len());
+        for chunk in bytes.utf8_chunks() {
+            text.push_str(chunk.valid());
+            text.push_str(if chunk.invalid().is_empty() { "" } else { "_" });
+        }
+        text.into()
+    }
+}
+
+/// The elements of a list that holds nothing but strings.
+fn strings(list: Value<'_>) -> Option<Vec<&[u8]>> {
+    list.list()?.iter().map(Value::bytes).collect()
+}
