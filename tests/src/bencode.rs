@@ -1,0 +1,109 @@
+//! A bencode writer that writes what it is told, also what BEP 3 forbids.
+//!
+//! Dictionaries keep the order and the duplicates they are given: hostile metainfo needs both.
+
+/// A bencoded value, or bytes that pretend to be one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// A byte string.
+    Bytes(Vec<u8>),
+    /// An integer.
+    Integer(i64),
+    /// A list.
+    List(Vec<Value>),
+    /// A dictionary, written in the order given.
+    Dictionary(Vec<(Vec<u8>, Value)>),
+    /// Bytes written as they stand.
+    Raw(Vec<u8>),
+}
+
+impl Value {
+    /// A byte string from text or bytes.
+    pub fn bytes(bytes: impl AsRef<[u8]>) -> Value {
+        Value::Bytes(bytes.as_ref().to_vec())
+    }
+
+    /// Bytes that are written as they stand.
+    pub fn raw(bytes: impl AsRef<[u8]>) -> Value {
+        Value::Raw(bytes.as_ref().to_vec())
+    }
+
+    /// A list of byte strings.
+    pub fn texts<T: AsRef<[u8]>>(texts: impl IntoIterator<Item = T>) -> Value {
+        Value::List(texts.into_iter().map(Value::bytes).collect())
+    }
+
+    /// A dictionary whose keys are written in the order given.
+    pub fn dictionary<const N: usize>(entries: [(&str, Value); N]) -> Value {
+        Value::Dictionary(
+            entries
+                .into_iter()
+                .map(|(key, value)| (key.as_bytes().to_vec(), value))
+                .collect(),
+        )
+    }
+
+    /// This dictionary with `key` replaced, or added at its place in the sorted order.
+    ///
+    /// # Panics
+    /// If this is not a dictionary.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: Value) -> Value {
+        let entries = self.entries();
+        match entries.binary_search_by(|(present, _)| present.as_slice().cmp(key.as_bytes())) {
+            Ok(index) => entries[index].1 = value,
+            Err(index) => entries.insert(index, (key.as_bytes().to_vec(), value)),
+        }
+        self
+    }
+
+    /// This dictionary without `key`.
+    ///
+    /// # Panics
+    /// If this is not a dictionary.
+    #[must_use]
+    pub fn without(mut self, key: &str) -> Value {
+        self.entries().retain(|(present, _)| present != key.as_bytes());
+        self
+    }
+
+    /// The bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write(&mut out);
+        out
+    }
+
+    fn entries(&mut self) -> &mut Vec<(Vec<u8>, Value)> {
+        match self {
+            Value::Dictionary(entries) => entries,
+            other => panic!("only a dictionary has keys, not {other:?}"),
+        }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Value::Bytes(bytes) => write_bytes(bytes, out),
+            Value::Integer(integer) => out.extend_from_slice(format!("i{integer}e").as_bytes()),
+            Value::List(items) => {
+                out.push(b'l');
+                items.iter().for_each(|item| item.write(out));
+                out.push(b'e');
+            }
+            Value::Dictionary(entries) => {
+                out.push(b'd');
+                for (key, value) in entries {
+                    write_bytes(key, out);
+                    value.write(out);
+                }
+                out.push(b'e');
+            }
+            Value::Raw(bytes) => out.extend_from_slice(bytes),
+        }
+    }
+}
+
+fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("{}:", bytes.len()).as_bytes());
+    out.extend_from_slice(bytes);
+}
