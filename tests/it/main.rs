@@ -1,1 +1,15 @@
-//! Placeholder.
+//! The one integration binary: the real `shoal`, as processes over loopback, and the rules of the tree.
+//!
+//! One binary because each further one is another link and another start. Where what is: `tests/README.md`.
+
+mod changing_data;
+mod hostile_floods;
+mod hostile_handshakes;
+mod hostile_messages;
+mod hostile_metainfo;
+mod interop_create;
+mod interop_fetch;
+mod lifecycle;
+mod serving;
+mod target;
+mod tidy;
