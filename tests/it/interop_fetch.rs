@@ -1,0 +1,239 @@
+//! Real clients fetch from `shoal seed` on two cores; the files are compared byte by byte.
+//!
+//! libtorrent is told the peer; Transmission 3.00 and aria2 cannot be, so a tracker of a few lines tells them. None of
+//! them looks anywhere else: no DHT, no local discovery, no port mapping.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+use shoal_tests::client::{Client, skip};
+use shoal_tests::place::Place;
+use shoal_tests::process::{Process, Seed, Signal, run, shoal_seed};
+use shoal_tests::sample::Sample;
+use shoal_tests::tracker;
+
+/// What the clients fetch: single and multi-file, odd sizes, empty files, last pieces of one byte, small and large and
+/// uneven pieces, names that people use.
+fn samples() -> Vec<Sample> {
+    let album = [
+        ("01 — Überraschung.flac", 1_234_567),
+        ("02 日本語 の 名前.flac", 777_777),
+        ("artwork/front cover.jpg", 45_001),
+        ("artwork/deep/er/still/back.png", 1),
+        ("empty.nfo", 0),
+        ("notes (final) [v2].txt", 19),
+    ];
+    let boundaries = [
+        ("a", 16_384),
+        ("b", 32_768),
+        ("c", 0),
+        ("d", 16_383),
+        ("e", 1),
+        ("f", 65_536),
+        ("g", 1),
+    ];
+    vec![
+        Sample::file("single file, with spaces.bin", 3_000_017, 16 * 1024),
+        Sample::file("last-piece-of-one-byte.bin", 4 * 1024 * 1024 + 1, 1024 * 1024),
+        Sample::file("smaller-than-a-block.txt", 100, 32 * 1024),
+        Sample::file("uneven-pieces.bin", 1_500_000, 48 * 1024),
+        Sample::directory("Ålbum – tëst 2026", &album, 64 * 1024),
+        Sample::directory("boundaries", &boundaries, 16 * 1024),
+    ]
+}
+
+/// The samples under one seed that listens on `host`, and .torrent files for a client, which name a tracker.
+struct Swarm {
+    place: Place,
+    samples: Vec<Sample>,
+    torrents: Vec<PathBuf>,
+    seed: Seed,
+}
+
+impl Swarm {
+    fn start(host: Ipv4Addr) -> Swarm {
+        let (place, samples) = (Place::new(), samples());
+        let seeded: Vec<_> = samples.iter().map(|sample| place.add(sample)).collect();
+        let mut command = shoal_seed(&place, &seeded);
+        // The last --listen counts.
+        command.args(["--cores", "0,1", "--listen", &format!("{host}:0")]);
+        let seed = Seed::start(command);
+        let SocketAddr::V4(address) = seed.address() else {
+            panic!("it was told to listen on {host}")
+        };
+        let announce = tracker::serve(host, &[address]).expect("a port is free");
+        let metainfo = |sample: &Sample| {
+            place.add_metainfo(
+                &format!("{} (announced)", sample.name()),
+                &sample.metainfo(Some(&announce)),
+            )
+        };
+        let torrents = samples.iter().map(metainfo).collect();
+        Swarm {
+            place,
+            samples,
+            torrents,
+            seed,
+        }
+    }
+
+    /// A directory that no other client writes to.
+    fn out(&self, name: &str) -> PathBuf {
+        let out = self.place.path().join(name);
+        fs::create_dir(&out).expect("a writable place");
+        out
+    }
+
+    /// Runs one client per torrent, all at the same time; `fetch` returns when its client has verified everything.
+    fn fetch_each(&self, fetch: impl Fn(&Sample, &Path) + Sync) {
+        thread::scope(|scope| {
+            for (sample, torrent) in self.samples.iter().zip(&self.torrents) {
+                let fetch = &fetch;
+                scope.spawn(move || fetch(sample, torrent));
+            }
+        });
+    }
+
+    fn stop(self) {
+        let finished = self.seed.stop(Signal::TERM);
+        assert_eq!(finished.status.code(), Some(0), "{:#?}", finished.stderr);
+    }
+}
+
+#[test]
+fn libtorrent_fetches_what_shoal_seeds() {
+    let Some(mut client) = Client::Libtorrent.find() else {
+        return;
+    };
+    let swarm = Swarm::start(Ipv4Addr::LOCALHOST);
+    let out = swarm.out("libtorrent");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/interop/libtorrent_fetch.py");
+    client
+        .arg(script)
+        .arg(swarm.seed.address().to_string())
+        .arg(&out)
+        .args(&swarm.torrents);
+    let finished = run(client);
+    assert!(finished.status.success(), "{finished:#?}");
+    assert_eq!(finished.stdout.len(), swarm.samples.len(), "{finished:#?}");
+    swarm
+        .samples
+        .iter()
+        .for_each(|sample| sample.assert_present_in(&out));
+    swarm.stop();
+}
+
+#[test]
+fn aria2_fetches_what_shoal_seeds() {
+    if Client::Aria2.find().is_none() {
+        return;
+    }
+    let swarm = Swarm::start(Ipv4Addr::LOCALHOST);
+    let out = swarm.out("aria2");
+    swarm.fetch_each(|sample, torrent| {
+        let mut client = Client::Aria2.find().expect("it was there a moment ago");
+        client.args([
+            "--no-conf",
+            "--seed-time=0",
+            "--file-allocation=none",
+            "--summary-interval=0",
+        ]);
+        client.args([
+            "--enable-dht=false",
+            "--enable-dht6=false",
+            "--bt-enable-lpd=false",
+        ]);
+        client.args([
+            "--enable-peer-exchange=false",
+            "--console-log-level=error",
+            "--interface=127.0.0.1",
+        ]);
+        client.arg("--dir").arg(&out).arg(torrent);
+        let finished = run(client);
+        assert!(finished.status.success(), "{}: {finished:#?}", sample.name());
+    });
+    swarm
+        .samples
+        .iter()
+        .for_each(|sample| sample.assert_present_in(&out));
+    swarm.stop();
+}
+
+#[test]
+fn transmission_fetches_what_shoal_seeds() {
+    if Client::Transmission.find().is_none() {
+        return;
+    }
+    let Some(host) = address_beyond_loopback() else {
+        return;
+    };
+    let swarm = Swarm::start(host);
+    let out = swarm.out("transmission");
+    let say_fetched = swarm.place.path().join("say-fetched");
+    write_program(&say_fetched, "#!/bin/sh\nprintf '\\nfetched\\n'\n");
+    swarm.fetch_each(|sample, torrent| {
+        let configuration = swarm.out(&format!("configuration for {}", sample.name()));
+        fs::write(configuration.join("settings.json"), TRANSMISSION_SETTINGS).expect("a writable place");
+        let mut client = Client::Transmission.find().expect("it was there a moment ago");
+        client
+            .arg("--config-dir")
+            .arg(&configuration)
+            .arg("--download-dir")
+            .arg(&out);
+        client
+            .arg("--finish")
+            .arg(&say_fetched)
+            .arg("--no-portmap")
+            .arg(torrent);
+        // It seeds on when it is done, until it is killed.
+        let client = Process::start(client);
+        let fetched = client.stdout.wait_for(|line| line.contains("fetched"));
+        assert!(fetched.is_some(), "{}\n{}", sample.name(), client.said());
+    });
+    // Transmission 3.00 creates no file that has no bytes.
+    swarm
+        .samples
+        .iter()
+        .for_each(|sample| sample.assert_bytes_present_in(&out));
+    swarm.stop();
+}
+
+/// Nothing but the tracker, TCP, and a port for each of the processes that run side by side.
+const TRANSMISSION_SETTINGS: &str = r#"{
+    "dht-enabled": false,
+    "lpd-enabled": false,
+    "peer-port-random-on-start": true,
+    "pex-enabled": false,
+    "port-forwarding-enabled": false,
+    "utp-enabled": false
+}"#;
+
+/// An address of this machine that is not loopback: Transmission takes no peer with an address in 127.0.0.0/8 from a
+/// tracker. Packets to an own address stay inside the machine all the same.
+fn address_beyond_loopback() -> Option<Ipv4Addr> {
+    // Connecting a UDP socket sends nothing; it asks the kernel which address it would use (192.0.2.0/24: RFC 5737).
+    let asked = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
+        socket.connect(SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 9))?;
+        socket.local_addr()
+    });
+    match asked {
+        Ok(SocketAddr::V4(own)) if !own.ip().is_loopback() => Some(*own.ip()),
+        Ok(_) | Err(_) => skip(
+            "transmission-cli",
+            "it needs an address that is not loopback, and there is none",
+        ),
+    }
+}
+
+fn write_program(path: &Path, text: &str) {
+    fs::write(path, text).expect("a writable place");
+    let made = Command::new("chmod")
+        .arg("+x")
+        .arg(path)
+        .status()
+        .expect("coreutils are installed");
+    assert!(made.success());
+}
