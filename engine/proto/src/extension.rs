@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use crate::bencode::{DecodeError, Dict, DictWriter, Value, decode_prefix, write_dict};
 use crate::limits::{CLIENT_NAME_LEN_MAX, METAINFO_LEN_MAX};
+use crate::text::shown;
 
 /// The id of the extension handshake among extension messages.
 pub const HANDSHAKE_ID: u8 = 0;
@@ -74,7 +75,7 @@ impl ExtensionHandshake {
                 .and_then(Value::dict)
                 .map(ExtensionIds::parse)
                 .unwrap_or_default(),
-            client: bytes(b"v").and_then(client_name),
+            client: bytes(b"v").and_then(|name| shown(name, CLIENT_NAME_LEN_MAX)),
             requests_len_max: integer(b"reqq").and_then(positive),
             port: integer(b"p").and_then(positive),
             your_ip: bytes(b"yourip").and_then(ip_address),
@@ -160,17 +161,6 @@ fn ip_address(bytes: &[u8]) -> Option<IpAddr> {
     }
     let octets: [u8; 16] = bytes.try_into().ok()?;
     Some(Ipv6Addr::from(octets).into())
-}
-
-/// What can be shown of a client's name; `None` when nothing can.
-fn client_name(bytes: &[u8]) -> Option<String> {
-    let bytes = &bytes[..bytes.len().min(CLIENT_NAME_LEN_MAX)];
-    let name: String = bytes
-        .utf8_chunks()
-        .flat_map(|chunk| chunk.valid().chars())
-        .collect();
-    let name: String = name.chars().filter(|character| !character.is_control()).collect();
-    (!name.is_empty()).then_some(name)
 }
 
 #[cfg(test)]

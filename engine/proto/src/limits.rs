@@ -60,6 +60,12 @@ pub const URL_LEN_MAX: usize = 2_048;
 /// Bytes of a text for people: comment, created by, source. Longer ones are cut.
 pub const TEXT_LEN_MAX: usize = 16 * 1024;
 
+/// Peers that are taken from a magnet link; further ones are ignored. Links in the wild have a handful.
+pub const MAGNET_PEERS_MAX: usize = 64;
+
+/// Bytes of a magnet link: room for every tracker and web seed that would be kept, each byte percent-encoded.
+pub const MAGNET_LEN_MAX: usize = (TRACKERS_MAX + WEB_SEEDS_MAX) * URL_LEN_MAX * 3;
+
 // Peer wire.
 
 /// Bytes that one request may ask for. Every client asks for 16 KiB; mainline closed connections above 128 KiB.
