@@ -196,11 +196,11 @@ fn bitfields_of_the_wrong_size_or_at_the_wrong_time() {
         &[bitfield.clone(), frame(15, &[])].concat(),
         Outcome::HangUp,
     );
-    check(
+    let have = Message::Have { piece: 0 }.encode();
+    check_first(
         &target,
-        "a bitfield after another message",
-        FAST_AND_EXTENDED,
-        &bitfield,
+        "a bitfield after a have",
+        &[have, bitfield].concat(),
         Outcome::HangUp,
     );
     target.assert_unharmed();

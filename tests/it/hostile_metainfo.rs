@@ -261,11 +261,18 @@ fn paths_that_lead_elsewhere() {
     check_refused(&[
         ("..", with_path(&[b".."])),
         (".. on the way", with_path(&[b"a", b"..", b"..", b"b"])),
-        (".", with_path(&[b"a", b".", b"b"])),
+        ("only .", with_path(&[b"."])),
         ("no elements", with_path(&[])),
-        ("an empty element", with_path(&[b"a", b"", b"b"])),
+        ("only empty elements", with_path(&[b"", b""])),
         ("an absolute path", with_path(&[b"/etc/passwd"])),
         ("a slash inside", with_path(&[b"a/b"])),
+        ("a backslash", with_path(&[b"a\\..\\b"])),
+        ("a line feed", with_path(&[b"a\nb"])),
+        ("an escape sequence", with_path(&[b"\x1b[2J"])),
+        (
+            "a right-to-left override",
+            with_path(&["a\u{202e}gpj.exe".as_bytes()]),
+        ),
         ("a NUL", with_path(&[b"a\0b"])),
         ("an element of 256 bytes", with_path(&[long.as_bytes()])),
         ("101 elements", with_path(&deep)),
@@ -397,6 +404,17 @@ fn odd_torrents_that_others_make_are_accepted() {
         &info.clone().with("private", Value::bytes("1")),
     );
     check("private is 2", &info.clone().with("private", Value::Integer(2)));
+    let dotted = [
+        file(50_000, &[b"a", b"", b".", b"b"]),
+        file(50_000, &[b"a", b"c"]),
+    ];
+    check(
+        "elements that name nothing",
+        &info
+            .clone()
+            .without("length")
+            .with("files", Value::List(dotted.into())),
+    );
     let twins = [file(50_000, &[b"Readme"]), file(50_000, &[b"README"])];
     check(
         "names that differ in case",

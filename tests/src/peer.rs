@@ -9,10 +9,10 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::PATIENCE;
-use crate::random::Random;
 use crate::sample::Block;
 
 /// The protocol string of BEP 3, with its length before it.
@@ -41,8 +41,8 @@ pub struct Handshake {
 impl Handshake {
     /// The handshake of a fresh peer with these extension bits.
     pub fn new(info_hash: [u8; 20], reserved: [u8; 8]) -> Handshake {
-        let unique = Random::named(&format!("{:?}", Instant::now())).word();
-        let peer_id = format!("-TS0001-{:012x}", unique & 0xffff_ffff_ffff);
+        static PEERS: AtomicU32 = AtomicU32::new(0);
+        let peer_id = format!("-TS0001-{:012}", PEERS.fetch_add(1, Ordering::Relaxed));
         Handshake {
             reserved,
             info_hash,
@@ -332,3 +332,6 @@ fn hung_up(error: io::Error) -> io::Error {
         _ => error,
     }
 }
+
+#[cfg(test)]
+mod tests;

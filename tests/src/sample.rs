@@ -236,3 +236,6 @@ fn common_info(name: &str, piece_len: u32, content: &[u8]) -> Value {
 fn integer(len: usize) -> Value {
     Value::Integer(i64::try_from(len).expect("no sample is larger than memory"))
 }
+
+#[cfg(test)]
+mod tests;

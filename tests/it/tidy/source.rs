@@ -2,9 +2,6 @@
 //!
 //! Not a Rust lexer: it knows where comments, strings and characters begin and end, and nothing else.
 
-#[cfg(test)]
-mod tests;
-
 /// The code of `source`, with every comment and the inside of every literal blanked.
 pub(super) fn code_of(source: &str) -> String {
     let mut code = String::with_capacity(source.len());
@@ -80,3 +77,6 @@ fn character_len(rest: &str) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests;
