@@ -69,7 +69,7 @@ install_missing || echo "not everything could be installed" >&2
 
 if [ $long = yes ]; then
     command -v cargo-deny >/dev/null || cargo install --quiet --locked cargo-deny
-    cargo deny --offline check bans licenses sources
+    cargo deny check bans licenses sources
 fi
 cargo test --workspace --no-fail-fast
 if [ $long = yes ]; then
