@@ -17,6 +17,7 @@ mod listen;
 mod mailbox;
 mod memory;
 mod received;
+pub mod scan;
 mod setup;
 mod sockets;
 mod stamp;
