@@ -1,0 +1,142 @@
+//! One core's thread: the loop that joins a shard to its world.
+//!
+//! Completions in, operations out, one entry into the kernel a turn; between them commands that arrived and events
+//! that happened. The thread is pinned, makes its own ring and memory, and ends when its shard has closed everything.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+
+use crossbeam::channel::{Receiver, Sender};
+use shoal_shard::{Command, Counters, Event, Settings, Shard};
+use shoal_uring::Refused;
+use shoal_uring::kernel::{self, Kernel};
+
+/// What a core's thread tells the session.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// The ring stands and the core serves, or why not.
+    Started(Result<(), Refused>),
+    /// Something happened on the core.
+    Happened(Event),
+    /// The thread panicked: a rule of our own is broken, and its torrents are not served any more.
+    Broken,
+}
+
+/// What a core's thread is made with.
+pub(crate) struct Parts {
+    /// The CPU it runs on.
+    pub(crate) cpu: usize,
+    pub(crate) settings: Settings,
+    pub(crate) kernel: kernel::Options,
+    pub(crate) commands: Receiver<Command>,
+    pub(crate) messages: Sender<Message>,
+    pub(crate) counters: Arc<Published>,
+}
+
+/// The counters of a core where other threads can read them: written by the core after every turn, each by itself.
+#[derive(Debug, Default)]
+pub(crate) struct Published {
+    values: [AtomicU64; 10],
+}
+
+impl Published {
+    fn publish(&self, counters: &Counters) {
+        let values = [
+            counters.peers,
+            counters.torrents,
+            counters.uploaded_bytes,
+            counters.uploaded_framed_bytes,
+            counters.read_bytes,
+            counters.promoted_bytes,
+            counters.accepted,
+            counters.violations,
+            counters.timeouts,
+            counters.refused,
+        ];
+        for (place, value) in self.values.iter().zip(values) {
+            place.store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// What the core counted up to its last turn.
+    pub(crate) fn read(&self) -> Counters {
+        let value = |index: usize| self.values[index].load(Ordering::Relaxed);
+        Counters {
+            peers: value(0),
+            torrents: value(1),
+            uploaded_bytes: value(2),
+            uploaded_framed_bytes: value(3),
+            read_bytes: value(4),
+            promoted_bytes: value(5),
+            accepted: value(6),
+            violations: value(7),
+            timeouts: value(8),
+            refused: value(9),
+        }
+    }
+}
+
+/// Starts the thread of a core.
+pub(crate) fn spawn(parts: Parts) -> std::io::Result<JoinHandle<()>> {
+    let name = format!("shoal-core-{}", parts.kernel.core);
+    thread::Builder::new().name(name).spawn(move || {
+        let _alarm = Alarm(parts.messages.clone());
+        // A CPU that was taken away meanwhile (a cpuset that shrank) leaves the thread where it is.
+        core_affinity::set_for_current(core_affinity::CoreId { id: parts.cpu });
+        let kernel = match Kernel::new(parts.kernel) {
+            Ok(kernel) => kernel,
+            Err(refused) => {
+                // Nobody listens any more when another core was refused first.
+                let _ = parts.messages.send(Message::Started(Err(refused)));
+                return;
+            }
+        };
+        let _ = parts.messages.send(Message::Started(Ok(())));
+        run(
+            kernel,
+            parts.settings,
+            &parts.commands,
+            &parts.messages,
+            &parts.counters,
+        );
+    })
+}
+
+fn run(
+    mut kernel: Kernel,
+    settings: Settings,
+    commands: &Receiver<Command>,
+    messages: &Sender<Message>,
+    counters: &Published,
+) {
+    let mut shard = Shard::new(settings, kernel.pool());
+    let mut ops = Vec::new();
+    let mut done = Vec::new();
+    let mut stopped = false;
+    while !stopped {
+        kernel.turn(&mut ops, shard.deadline(), || !commands.is_empty(), &mut done);
+        let now = kernel.now();
+        for command in commands.try_iter() {
+            shard.command(now, command, &mut ops);
+        }
+        shard.on(now, &mut done, kernel.pool(), &mut ops);
+        for event in shard.events() {
+            stopped |= event == Event::Stopped;
+            // The session is gone when nobody listens; the core ends by its command all the same.
+            let _ = messages.send(Message::Happened(event));
+        }
+        counters.publish(&shard.counters());
+    }
+}
+
+/// Tells the session if the thread unwinds.
+struct Alarm(Sender<Message>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let _ = self.0.send(Message::Broken);
+        }
+    }
+}

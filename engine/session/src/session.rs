@@ -1,0 +1,469 @@
+//! The running engine: cores, the torrents on them, and what happens to them.
+//!
+//! A session binds the listening address, starts one pinned thread per core and places every torrent on the core that
+//! its info-hash names. A control thread hears what the cores tell: it passes on what an owner must know, and verifies
+//! files again that were touched for no visible reason.
+//!
+//! It reads no payload itself and decides nothing that a shard decides.
+
+use std::collections::{BTreeMap, btree_map};
+use std::io;
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
+use shoal_proto::bitfield::Bitfield;
+use shoal_proto::info_hash::InfoHash;
+use shoal_proto::layout::FileIndex;
+use shoal_proto::metainfo::Metainfo;
+use shoal_proto::peer_id::PeerId;
+use shoal_shard::{Command, Counters, Failure, Settings, Shard};
+use shoal_uring::kernel::{self, Kernel};
+use shoal_uring::{Mailbox, Refused, listen};
+use shoal_world::{CoreIndex, EXTENT_LEN, FileStamp};
+use thiserror::Error;
+
+use crate::check::{FileState, check};
+use crate::config::{Config, UploadSlots};
+use crate::core::{self, Message, Parts, Published};
+use crate::machine::CpuMissing;
+
+/// Commands that wait for a core at most. Adding the next torrent waits meanwhile.
+const COMMANDS_LEN_MAX: usize = 1_024;
+
+/// Extents of a core at least: as many as one run of 16 scattered blocks and a frame to promote can need.
+const EXTENTS_MIN: u64 = 64;
+
+/// How long a stop waits for the cores. Closing needs milliseconds; a disk that hangs must not hold the process.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// A torrent to seed.
+#[derive(Clone, Debug)]
+pub struct Seeding {
+    /// What the torrent is.
+    pub metainfo: Arc<Metainfo>,
+    /// The folder below which its files lie at their paths.
+    pub data: PathBuf,
+    /// The pieces that were verified.
+    pub have: Bitfield,
+    /// What each file was when it was verified, in the order of the torrent. `None`: the owner vouches for what it is
+    /// when it is first opened.
+    pub stamps: Vec<Option<FileStamp>>,
+}
+
+/// What happens in a session.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A torrent is not served any more. Add it again when its data are in order.
+    TorrentFailed {
+        /// Which torrent.
+        info_hash: InfoHash,
+        /// Its name.
+        name: String,
+        /// Why.
+        failure: Failure,
+    },
+    /// A file was touched for no visible reason, was verified again, and is in order.
+    FileVerified {
+        /// Which torrent.
+        info_hash: InfoHash,
+        /// The torrent's name.
+        name: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A core's thread ended by a defect of the engine. Its torrents are not served any more.
+    CoreBroken,
+}
+
+/// Why a session does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A configured CPU is not to be had.
+    #[error(transparent)]
+    Cpu(#[from] CpuMissing),
+    /// The address cannot be listened on.
+    #[error("{address}: cannot listen: {error}; choose another address or stop the program that uses it")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// The kernel gives no ring.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// No thread, no descriptor, no randomness.
+    #[error("the engine cannot be started: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Why a torrent is not added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum AddError {
+    /// A torrent of this info-hash is there already.
+    #[error("the torrent {0} is being seeded already")]
+    Duplicate(InfoHash),
+    /// The core that would serve it ended by a defect.
+    #[error("the core that would serve the torrent is not running")]
+    CoreGone,
+}
+
+/// Sums over all cores.
+pub type Stats = Counters;
+
+/// The torrents of a session, for the control thread and whoever adds.
+type Catalogue = Arc<Mutex<BTreeMap<InfoHash, Seeding>>>;
+
+/// A running engine.
+#[derive(Debug)]
+pub struct Session {
+    address: SocketAddr,
+    cores: Vec<Core>,
+    catalogue: Catalogue,
+    events: Receiver<Event>,
+    stopping: Arc<AtomicBool>,
+    control: JoinHandle<()>,
+    /// Hears of every core that has closed everything.
+    stopped: Receiver<()>,
+}
+
+/// A core as the session sees it.
+#[derive(Clone, Debug)]
+struct Core {
+    index: usize,
+    commands: Sender<Command>,
+    mailboxes: Arc<[Mailbox]>,
+    counters: Arc<Published>,
+}
+
+impl Core {
+    fn command(&self, command: Command) -> Result<(), AddError> {
+        self.commands.send(command).map_err(|_| AddError::CoreGone)?;
+        self.mailboxes[self.index].bell().ring();
+        Ok(())
+    }
+}
+
+impl Session {
+    /// Binds the address and starts one pinned thread per core.
+    ///
+    /// # Errors
+    /// One sentence that says what is missing and the way out. Nothing runs then.
+    pub fn start(config: &Config) -> Result<Session, StartError> {
+        let cpus = config.cpus()?;
+        let listeners = listen(config.listen, cpus.len()).map_err(|error| StartError::Listen {
+            address: config.listen,
+            error,
+        })?;
+        let address = listeners[0].local_addr()?;
+        let mailboxes: Arc<[Mailbox]> = cpus.iter().map(|_| Mailbox::new()).collect::<io::Result<_>>()?;
+        let (messages, hears) = channel::unbounded();
+        let peer_id = random_peer_id()?;
+        let began = Instant::now();
+        let mut cores = Vec::with_capacity(cpus.len());
+        for (index, (cpu, listener)) in cpus.iter().zip(listeners).enumerate() {
+            let (commands, takes) = channel::bounded(COMMANDS_LEN_MAX);
+            let counters = Arc::new(Published::default());
+            let kernel = kernel::Options {
+                extents: extents_per_core(config, cpus.len()),
+                frames: Kernel::frames_in(config.cache_size_bytes() / cpus.len() as u64),
+                io_mode: config.io_mode,
+                listener: Some(listener),
+                mailboxes: Arc::clone(&mailboxes),
+                core: index,
+                began,
+            };
+            let settings = settings(config, index, cpus.len(), peer_id);
+            let messages = messages.clone();
+            core::spawn(Parts {
+                cpu: *cpu,
+                settings,
+                kernel,
+                commands: takes,
+                messages,
+                counters: Arc::clone(&counters),
+            })?;
+            cores.push(Core {
+                index,
+                commands,
+                mailboxes: Arc::clone(&mailboxes),
+                counters,
+            });
+        }
+        drop(messages);
+        await_start(&cores, &hears)?;
+        Session::supervise(config, address, cores, hears)
+    }
+
+    /// Starts the control thread beside cores that run.
+    fn supervise(
+        config: &Config,
+        address: SocketAddr,
+        cores: Vec<Core>,
+        hears: Receiver<Message>,
+    ) -> Result<Session, StartError> {
+        let catalogue = Catalogue::default();
+        let (tells, events) = channel::unbounded();
+        let (tell_stopped, stopped) = channel::unbounded();
+        let stopping = Arc::new(AtomicBool::new(false));
+        let control = Control {
+            hears,
+            tells,
+            tell_stopped,
+            cores: cores.clone(),
+            catalogue: Arc::clone(&catalogue),
+            stopping: Arc::clone(&stopping),
+            scan: config.scan_options(),
+        };
+        let control = thread::Builder::new()
+            .name("shoal-control".into())
+            .spawn(move || control.run())?;
+        Ok(Session {
+            address,
+            cores,
+            catalogue,
+            events,
+            stopping,
+            control,
+            stopped,
+        })
+    }
+
+    /// Where peers are accepted: the configured address, with the port that was taken if it was 0.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Seeds a torrent from now on.
+    ///
+    /// # Errors
+    /// It is being seeded already, or its core is gone.
+    pub fn add(&self, seeding: Seeding) -> Result<(), AddError> {
+        let info_hash = seeding.metainfo.info_hash();
+        let owner = Shard::owner(&info_hash, self.cores.len() as u16);
+        let command = Command::Add(Box::new(for_shard(&seeding)));
+        match lock(&self.catalogue).entry(info_hash) {
+            btree_map::Entry::Occupied(_) => return Err(AddError::Duplicate(info_hash)),
+            btree_map::Entry::Vacant(vacant) => vacant.insert(seeding),
+        };
+        self.cores[usize::from(owner.0)].command(command)
+    }
+
+    /// What was counted so far, on all cores together.
+    pub fn stats(&self) -> Stats {
+        self.stats_by_core().into_iter().fold(Stats::default(), add)
+    }
+
+    /// What was counted so far, core by core.
+    pub fn stats_by_core(&self) -> Vec<Stats> {
+        self.cores.iter().map(|core| core.counters.read()).collect()
+    }
+
+    /// What happens. At most a few events wait for each torrent.
+    pub fn events(&self) -> &Receiver<Event> {
+        &self.events
+    }
+
+    /// Closes every connection and ends all threads; it takes at most ten seconds.
+    pub fn stop(self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        let until = Instant::now() + STOP_WITHIN;
+        let asked = self
+            .cores
+            .iter()
+            .filter(|core| core.command(Command::Stop).is_ok())
+            .count();
+        for _ in 0..asked {
+            if self.stopped.recv_deadline(until).is_err() {
+                return;
+            }
+        }
+        drop(self.cores);
+        // It ends when the last core's thread has dropped its side; one that hangs in the kernel is left behind.
+        while !self.control.is_finished() && Instant::now() < until {
+            thread::park_timeout(Duration::from_millis(1));
+        }
+    }
+}
+
+/// The control thread.
+struct Control {
+    hears: Receiver<Message>,
+    tells: Sender<Event>,
+    tell_stopped: Sender<()>,
+    cores: Vec<Core>,
+    catalogue: Catalogue,
+    stopping: Arc<AtomicBool>,
+    scan: shoal_uring::scan::Options,
+}
+
+impl Control {
+    /// Ends when all cores have.
+    fn run(self) {
+        for message in &self.hears {
+            match message {
+                Message::Happened(event) => self.happened(event),
+                Message::Broken => {
+                    let _ = self.tells.send(Event::CoreBroken);
+                    let _ = self.tell_stopped.send(());
+                }
+                Message::Started(_) => {}
+            }
+        }
+    }
+
+    fn happened(&self, event: shoal_shard::Event) {
+        match event {
+            shoal_shard::Event::TorrentFailed { info_hash, failure } => {
+                if let Some(seeding) = lock(&self.catalogue).remove(&info_hash) {
+                    let name = seeding.metainfo.name().to_owned();
+                    let _ = self.tells.send(Event::TorrentFailed {
+                        info_hash,
+                        name,
+                        failure,
+                    });
+                }
+            }
+            shoal_shard::Event::FileSuspect { info_hash, file } => self.verify_again(info_hash, file),
+            shoal_shard::Event::Stopped => {
+                let _ = self.tell_stopped.send(());
+            }
+        }
+    }
+
+    /// Verifies a file that may have been written to, with its whole torrent: its first and last pieces lie in its
+    /// neighbours as well.
+    fn verify_again(&self, info_hash: InfoHash, file: FileIndex) {
+        let Some(seeding) = lock(&self.catalogue).get(&info_hash).cloned() else {
+            return;
+        };
+        let watch = |_done: u64| match self.stopping.load(Ordering::Relaxed) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        let Ok(findings) = check(&seeding.metainfo, &seeding.data, &self.scan, &watch) else {
+            return;
+        };
+        let found = &findings.files[file.index()];
+        let lost = seeding.have.present().any(|piece| !findings.have.has(piece));
+        let command = match found.stamp {
+            Some(stamp) if !lost || found.state == FileState::Right => Command::FileVerified {
+                info_hash,
+                file,
+                stamp,
+            },
+            _ => Command::FileRefuted { info_hash, file },
+        };
+        if let Command::FileVerified { .. } = command {
+            let name = seeding.metainfo.name().to_owned();
+            let path = seeding.data.join(seeding.metainfo.file(file).path.as_path());
+            let _ = self.tells.send(Event::FileVerified {
+                info_hash,
+                name,
+                path,
+            });
+        }
+        let owner = Shard::owner(&info_hash, self.cores.len() as u16);
+        // A core that is gone told so itself.
+        let _ = self.cores[usize::from(owner.0)].command(command);
+    }
+}
+
+/// Waits until every core has said that it runs; if one does not, the others are stopped.
+fn await_start(cores: &[Core], hears: &Receiver<Message>) -> Result<(), StartError> {
+    let mut started = 0;
+    while started < cores.len() {
+        let refusal = match hears.recv_timeout(STOP_WITHIN) {
+            Ok(Message::Started(Ok(()))) => {
+                started += 1;
+                continue;
+            }
+            Ok(Message::Started(Err(refused))) => StartError::Refused(refused),
+            Ok(Message::Happened(_)) => continue,
+            Ok(Message::Broken) | Err(RecvTimeoutError::Disconnected) => gone(io::ErrorKind::Other),
+            Err(RecvTimeoutError::Timeout) => gone(io::ErrorKind::TimedOut),
+        };
+        for core in cores {
+            // Those that were refused are gone already.
+            let _ = core.command(Command::Stop);
+        }
+        return Err(refusal);
+    }
+    Ok(())
+}
+
+fn gone(kind: io::ErrorKind) -> StartError {
+    StartError::System(io::Error::new(kind, "a core's thread did not start"))
+}
+
+fn settings(config: &Config, index: usize, cores: usize, peer_id: PeerId) -> Settings {
+    let share = |all: u32| all.div_ceil(cores as u32);
+    Settings {
+        core: CoreIndex(index as u16),
+        cores: cores as u16,
+        peer_id,
+        client: concat!("shoal/", env!("CARGO_PKG_VERSION")).to_owned(),
+        upload_slots: match config.upload_slots {
+            UploadSlots::Unlimited => None,
+            UploadSlots::Limited(slots) => Some(slots),
+        },
+        peers_max: share(config.peers_max),
+        peers_per_address_max: config.peers_per_address_max,
+        requests_per_peer_max: config.requests_per_peer_max,
+        handshake_timeout: config.handshake_timeout,
+        idle_timeout: config.idle_timeout,
+        send_stall_timeout: config.send_stall_timeout,
+        files_open_max: share(config.files_open_max),
+    }
+}
+
+fn extents_per_core(config: &Config, cores: usize) -> u32 {
+    let extents = (config.arena_size / cores as u64 / u64::from(EXTENT_LEN)).max(EXTENTS_MIN);
+    u32::try_from(extents).unwrap_or(u32::MAX)
+}
+
+fn for_shard(seeding: &Seeding) -> shoal_shard::Seeding {
+    let path =
+        |file: &shoal_proto::metainfo::File| -> Arc<Path> { seeding.data.join(file.path.as_path()).into() };
+    shoal_shard::Seeding {
+        info_hash: seeding.metainfo.info_hash(),
+        layout: Arc::clone(seeding.metainfo.layout()),
+        paths: seeding.metainfo.files().iter().map(path).collect(),
+        have: seeding.have.clone(),
+        stamps: seeding.stamps.clone(),
+    }
+}
+
+fn add(sum: Stats, one: Stats) -> Stats {
+    Stats {
+        peers: sum.peers + one.peers,
+        torrents: sum.torrents + one.torrents,
+        uploaded_bytes: sum.uploaded_bytes + one.uploaded_bytes,
+        uploaded_framed_bytes: sum.uploaded_framed_bytes + one.uploaded_framed_bytes,
+        read_bytes: sum.read_bytes + one.read_bytes,
+        promoted_bytes: sum.promoted_bytes + one.promoted_bytes,
+        accepted: sum.accepted + one.accepted,
+        violations: sum.violations + one.violations,
+        timeouts: sum.timeouts + one.timeouts,
+        refused: sum.refused + one.refused,
+    }
+}
+
+fn random_peer_id() -> io::Result<PeerId> {
+    let mut random = [0; 12];
+    getrandom::fill(&mut random).map_err(io::Error::from)?;
+    Ok(PeerId::ours(random))
+}
+
+/// A panic elsewhere leaves the catalogue whole: every change to it is one insertion or removal.
+fn lock(
+    catalogue: &Mutex<BTreeMap<InfoHash, Seeding>>,
+) -> std::sync::MutexGuard<'_, BTreeMap<InfoHash, Seeding>> {
+    catalogue.lock().unwrap_or_else(PoisonError::into_inner)
+}

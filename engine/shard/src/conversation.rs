@@ -1,0 +1,375 @@
+//! What peers say, and what follows from it.
+//!
+//! Bytes become messages, messages change the conversation; whatever BEP 3, 6, 10 or 21 forbids ends it. A seed
+//! asks for nothing, so blocks and rejects that come are violations. Requests wait in a queue of bounded length; what
+//! exceeds it, or comes while choked, is refused (BEP 6: by a reject; without it, by silence).
+
+use shoal_proto::bitfield::Bitfield;
+use shoal_proto::extension::{ExtensionHandshake, HANDSHAKE_ID};
+use shoal_proto::message::{BlockRequest, Decoder, Message};
+use shoal_world::{Buffer, Op, Pool, Socket, Time};
+
+use crate::choker::Change;
+use crate::limits::{OUTBOX_LEN_MAX, REFUSED_MAX};
+use crate::peer::{Conversation, Peer, Run, Transmission, Upload};
+use crate::shard::{Accepting, Shard};
+use crate::torrent::Active;
+
+/// Why a conversation ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The peer broke the protocol.
+    Violation,
+    /// Both sides have everything.
+    Redundant,
+}
+
+/// Messages of one peer on their way into its conversation.
+struct Listener<'a> {
+    conversation: &'a mut Conversation,
+    torrent: &'a Active,
+    requests_max: usize,
+    refused: u64,
+}
+
+impl Shard {
+    pub(crate) fn received(
+        &mut self,
+        now: Time,
+        socket: Socket,
+        buffer: Buffer,
+        pool: &mut dyn Pool,
+        ops: &mut Vec<Op>,
+    ) {
+        let ended = self.hear(now, socket, pool.received(buffer));
+        pool.release(buffer);
+        match ended {
+            Ok(()) => {
+                self.weigh_interest(now, socket, ops);
+                self.queue_turn(socket);
+                self.send_next(now, socket, ops);
+            }
+            Err(End::Violation) => self.violated(now, socket, ops),
+            Err(End::Redundant) => self.disconnect(now, socket, ops),
+        }
+    }
+
+    /// Takes all messages out of some bytes.
+    fn hear(&mut self, now: Time, socket: Socket, mut bytes: &[u8]) -> Result<(), End> {
+        let Some(conversation) = self.peers.talking(socket) else {
+            return Ok(());
+        };
+        let Some(torrent) = self.torrents.active(conversation.torrent) else {
+            return Ok(());
+        };
+        conversation.received_at = now;
+        // The decoder lends out its messages, so it stands beside the conversation while they are taken in.
+        let idle = Decoder::new(torrent.layout.pieces());
+        let mut decoder = std::mem::replace(&mut conversation.decoder, idle);
+        let requests_max = self.settings.requests_per_peer_max as usize;
+        let mut listener = Listener {
+            conversation,
+            torrent,
+            requests_max,
+            refused: 0,
+        };
+        let mut outcome = Ok(());
+        while outcome.is_ok() {
+            outcome = match decoder.next(&mut bytes) {
+                Ok(Some(message)) => listener.take(message),
+                Ok(None) => break,
+                Err(_) => Err(End::Violation),
+            };
+        }
+        self.counters.refused += listener.refused;
+        listener.conversation.decoder = decoder;
+        outcome
+    }
+
+    /// Tells the choker when a peer's interest changed.
+    fn weigh_interest(&mut self, now: Time, socket: Socket, ops: &mut Vec<Op>) {
+        let Some(conversation) = self.peers.talking(socket) else {
+            return;
+        };
+        if conversation.interested == conversation.weighed {
+            return;
+        }
+        conversation.weighed = conversation.interested;
+        let (id, interested) = (conversation.torrent, conversation.interested);
+        if !interested {
+            self.change(now, Change::Choke(socket), ops);
+        }
+        let Some(torrent) = self.torrents.active(id) else {
+            return;
+        };
+        let choker = &mut torrent.choker;
+        let change = if interested {
+            choker.interested(socket)
+        } else {
+            choker.leaves(socket)
+        };
+        if choker.has_waiting() {
+            self.rotating.insert(id);
+        }
+        if let Some(change) = change {
+            self.change(now, change, ops);
+        }
+    }
+
+    /// Carries out what the choker decided.
+    pub(crate) fn change(&mut self, now: Time, change: Change, ops: &mut Vec<Op>) {
+        let (Change::Unchoke(socket) | Change::Choke(socket)) = change;
+        let unchoked = change == Change::Unchoke(socket);
+        let Some(conversation) = self.peers.talking(socket) else {
+            return;
+        };
+        if conversation.unchoked == unchoked {
+            return;
+        }
+        conversation.unchoked = unchoked;
+        if unchoked {
+            Message::Unchoke.encode(&mut conversation.outbox);
+        } else {
+            Message::Choke.encode(&mut conversation.outbox);
+            self.put_back_planned(socket, ops);
+            let Some(conversation) = self.peers.talking(socket) else {
+                return;
+            };
+            let requests = std::mem::take(&mut conversation.requests);
+            // BEP 6: a choke does not answer requests, each is rejected by itself.
+            for span in requests.into_iter().filter(|_| conversation.fast) {
+                Message::Reject(span.into()).encode(&mut conversation.outbox);
+            }
+        }
+        self.send_next(now, socket, ops);
+    }
+
+    pub(crate) fn receive_ended(&mut self, now: Time, socket: Socket, ops: &mut Vec<Op>) {
+        if !matches!(self.peers.get(socket), None | Some(Peer::Closing { .. })) {
+            self.disconnect(now, socket, ops);
+        }
+    }
+
+    pub(crate) fn violated(&mut self, now: Time, socket: Socket, ops: &mut Vec<Op>) {
+        self.counters.violations += 1;
+        self.disconnect(now, socket, ops);
+    }
+
+    /// Ends a connection that is not ending already, and lets go of all that was held for it.
+    pub(crate) fn disconnect(&mut self, now: Time, socket: Socket, ops: &mut Vec<Op>) {
+        let Some(peer) = self.peers.get(socket) else {
+            return;
+        };
+        let address = match peer {
+            Peer::Greeting { address, .. } => *address,
+            Peer::Talking(conversation) => conversation.address,
+            Peer::Closing { .. } => return,
+        };
+        let before = std::mem::replace(peer, Peer::Closing { address, held: None });
+        ops.push(Op::Close { socket });
+        if let Peer::Talking(conversation) = before {
+            self.leave(now, socket, *conversation, ops);
+        }
+    }
+
+    /// A conversation is over; only a send that is under way keeps what it needs.
+    fn leave(&mut self, now: Time, socket: Socket, conversation: Conversation, ops: &mut Vec<Op>) {
+        let mut change = None;
+        if let Some(torrent) = self.torrents.active(conversation.torrent) {
+            torrent.peers.remove(&socket);
+            change = if conversation.weighed {
+                torrent.choker.leaves(socket)
+            } else {
+                None
+            };
+        }
+        for run in conversation.planned {
+            self.release(run.source, ops);
+        }
+        match conversation.upload {
+            Upload::Idle => {}
+            Upload::Sending(transmission) => {
+                if let Some(Peer::Closing { held, .. }) = self.peers.get(socket) {
+                    *held = Some(transmission);
+                }
+            }
+            Upload::Blocked(rest) | Upload::Resuming(rest) => self.release_transmission(rest, ops),
+        }
+        if let Some(change) = change {
+            self.change(now, change, ops);
+        }
+    }
+
+    pub(crate) fn release_transmission(&mut self, transmission: Transmission, ops: &mut Vec<Op>) {
+        if let Some(Run { source, .. }) = transmission.run {
+            self.release(source, ops);
+        }
+    }
+
+    /// The world let go of a connection.
+    pub(crate) fn closed(&mut self, socket: Socket, ops: &mut Vec<Op>) {
+        if let Some(Peer::Closing {
+            held: Some(transmission),
+            ..
+        }) = self.peers.get(socket)
+        {
+            panic!(
+                "a connection closed while a send of {} bytes was under way",
+                transmission.len()
+            );
+        }
+        self.forget(socket);
+        if matches!(self.accepting, Accepting::Again(_)) {
+            self.accepting = Accepting::Yes;
+            ops.push(Op::Accept);
+        }
+        self.tell_if_stopped();
+    }
+
+    /// Takes a connection out of all counts.
+    pub(crate) fn forget(&mut self, socket: Socket) {
+        let address = match self.peers.remove(socket) {
+            Some(Peer::Greeting { address, .. } | Peer::Closing { address, .. }) => address,
+            Some(Peer::Talking(conversation)) => conversation.address,
+            None => return,
+        };
+        if let Some(count) = self.addresses.get_mut(&address.ip()) {
+            *count -= 1;
+            if *count == 0 {
+                self.addresses.remove(&address.ip());
+            }
+        }
+    }
+}
+
+impl Listener<'_> {
+    fn take(&mut self, message: Message<'_>) -> Result<(), End> {
+        match message {
+            Message::KeepAlive | Message::Choke | Message::Unchoke | Message::Port(_) => Ok(()),
+            Message::Interested => self.interested(true),
+            Message::NotInterested => self.interested(false),
+            Message::Have(piece) => self.have(piece),
+            Message::Bitfield(bits) => self.bitfield(bits),
+            Message::HaveAll => self.fast_introduction(self.torrent.layout.pieces()),
+            Message::HaveNone => self.fast_introduction(0),
+            Message::Request(block) => self.request(block),
+            Message::Cancel(block) => self.cancel(block),
+            Message::Suggest(piece) | Message::AllowedFast(piece) => self.hint(piece),
+            // A seed asks for nothing (BEP 6: a reject of what was not asked for ends the connection).
+            Message::Piece { .. } | Message::Reject(_) => Err(End::Violation),
+            Message::Extended { id, payload } => self.extended(id, payload),
+        }
+    }
+
+    fn interested(&mut self, interested: bool) -> Result<(), End> {
+        self.conversation.interested = interested;
+        Ok(())
+    }
+
+    fn have(&mut self, piece: u32) -> Result<(), End> {
+        self.torrent.layout.piece(piece).ok_or(End::Violation)?;
+        self.conversation.introduced = true;
+        self.possesses(self.conversation.pieces.saturating_add(1))
+    }
+
+    fn bitfield(&mut self, bits: &[u8]) -> Result<(), End> {
+        let bits = Bitfield::from_wire(bits, self.torrent.layout.pieces()).map_err(|_| End::Violation)?;
+        self.introduce(bits.count())
+    }
+
+    fn fast_introduction(&mut self, pieces: u32) -> Result<(), End> {
+        if !self.conversation.fast {
+            return Err(End::Violation);
+        }
+        self.introduce(pieces)
+    }
+
+    /// BEP 3 and 6: what a peer has is said once, before anything that depends on it.
+    fn introduce(&mut self, pieces: u32) -> Result<(), End> {
+        if self.conversation.introduced {
+            return Err(End::Violation);
+        }
+        self.conversation.introduced = true;
+        self.possesses(pieces)
+    }
+
+    fn possesses(&mut self, pieces: u32) -> Result<(), End> {
+        self.conversation.pieces = pieces;
+        if self.torrent.complete && pieces >= self.torrent.layout.pieces() {
+            Err(End::Redundant)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn request(&mut self, block: BlockRequest) -> Result<(), End> {
+        let span = block.span(&self.torrent.layout).ok_or(End::Violation)?;
+        self.conversation.introduced = true;
+        let full = self.conversation.requests.len() >= self.requests_max;
+        if full || !self.conversation.unchoked || !self.torrent.have.has(span.piece()) {
+            return self.refuse(block);
+        }
+        self.conversation.refused = 0;
+        self.conversation.requests.push_back(span);
+        Ok(())
+    }
+
+    fn cancel(&mut self, block: BlockRequest) -> Result<(), End> {
+        let span = block.span(&self.torrent.layout).ok_or(End::Violation)?;
+        let Some(place) = self
+            .conversation
+            .requests
+            .iter()
+            .position(|queued| *queued == span)
+        else {
+            // It was sent, is being read, or was never asked for: nothing to take back.
+            return Ok(());
+        };
+        self.conversation.requests.remove(place);
+        // BEP 6: a cancelled request is answered all the same.
+        self.reject(block)
+    }
+
+    fn refuse(&mut self, block: BlockRequest) -> Result<(), End> {
+        self.refused += 1;
+        self.conversation.refused += 1;
+        if self.conversation.refused > REFUSED_MAX {
+            Err(End::Violation)
+        } else {
+            self.reject(block)
+        }
+    }
+
+    fn reject(&mut self, block: BlockRequest) -> Result<(), End> {
+        if self.conversation.fast {
+            Message::Reject(block).encode(&mut self.conversation.outbox);
+        }
+        if self.conversation.outbox.len() > OUTBOX_LEN_MAX {
+            Err(End::Violation)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn hint(&mut self, piece: u32) -> Result<(), End> {
+        let exists = self.torrent.layout.piece(piece).is_some();
+        if self.conversation.fast && exists {
+            Ok(())
+        } else {
+            Err(End::Violation)
+        }
+    }
+
+    fn extended(&mut self, id: u8, payload: &[u8]) -> Result<(), End> {
+        if id != HANDSHAKE_ID {
+            return Ok(());
+        }
+        let handshake = ExtensionHandshake::parse(payload).map_err(|_| End::Violation)?;
+        // BEP 21: neither side would ever ask the other for anything.
+        if handshake.upload_only && self.torrent.complete {
+            Err(End::Redundant)
+        } else {
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The files of all torrents of a core: which are open, what they were when they were verified, who waits.
+//!
+//! A file is opened when it is needed first and closed when others need its descriptor. Its stamp is what was verified, or
+//! what it was when it was first opened if its owner vouched for it. It decides nothing about reading.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::sync::Arc;
+
+use shoal_proto::layout::FileIndex;
+use shoal_world::{File, FileStamp, Socket};
+
+use crate::torrent::TorrentId;
+
+/// A file of a torrent by number, unique in the life of a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FileKey(pub(crate) u32);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handle {
+    Closed,
+    Opening,
+    Open(File),
+}
+
+/// Whether what is read of a file may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// Nobody has looked at it yet; its owner vouches for what it is at the first opening.
+    Vouched,
+    /// Its bytes are those of this stamp.
+    Verified(FileStamp),
+    /// It may have been written to and is being verified again; the stamp is what it was.
+    Suspended(FileStamp),
+}
+
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) torrent: TorrentId,
+    pub(crate) index: FileIndex,
+    pub(crate) path: Arc<Path>,
+    pub(crate) handle: Handle,
+    pub(crate) trust: Trust,
+    /// Reads under way.
+    pub(crate) reads: u32,
+    /// Used since the watch last looked at its path.
+    pub(crate) used: bool,
+    /// The watch is looking at its path.
+    pub(crate) watched: bool,
+    /// Peers whose run waits for it to be open or verified.
+    pub(crate) waiters: Vec<Socket>,
+}
+
+/// The files of one core.
+#[derive(Debug)]
+pub(crate) struct Files {
+    entries: BTreeMap<FileKey, Entry>,
+    next: u32,
+    /// Open files, the one opened longest ago first.
+    open: VecDeque<FileKey>,
+    open_max: usize,
+    /// Files used since the watch last looked.
+    used: VecDeque<FileKey>,
+}
+
+impl Files {
+    pub(crate) fn new(open_max: u32) -> Files {
+        Files {
+            entries: BTreeMap::new(),
+            next: 0,
+            open: VecDeque::new(),
+            open_max: open_max as usize,
+            used: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn insert(
+        &mut self,
+        torrent: TorrentId,
+        index: FileIndex,
+        path: Arc<Path>,
+        trust: Trust,
+    ) -> FileKey {
+        let key = FileKey(self.next);
+        self.next += 1;
+        let entry = Entry {
+            torrent,
+            index,
+            path,
+            handle: Handle::Closed,
+            trust,
+            reads: 0,
+            used: false,
+            watched: false,
+            waiters: Vec::new(),
+        };
+        self.entries.insert(key, entry);
+        key
+    }
+
+    pub(crate) fn get(&mut self, key: FileKey) -> Option<&mut Entry> {
+        self.entries.get_mut(&key)
+    }
+
+    /// Notes that the file is in use, so that the watch looks at it.
+    pub(crate) fn touch(&mut self, key: FileKey) {
+        if let Some(entry) = self.entries.get_mut(&key)
+            && !entry.used
+        {
+            entry.used = true;
+            self.used.push_back(key);
+        }
+    }
+
+    /// The next file whose path is to be looked at.
+    pub(crate) fn next_used(&mut self) -> Option<FileKey> {
+        while let Some(key) = self.used.pop_front() {
+            if let Some(entry) = self.entries.get_mut(&key) {
+                entry.used = false;
+                return Some(key);
+            }
+        }
+        None
+    }
+
+    pub(crate) fn any_used(&self) -> bool {
+        !self.used.is_empty()
+    }
+
+    /// The file is open now. What must be closed for it: files open longest that nobody reads.
+    pub(crate) fn opened(&mut self, key: FileKey, file: File) -> Vec<File> {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.handle = Handle::Open(file);
+            self.open.push_back(key);
+        }
+        let mut close = Vec::new();
+        for _ in 0..self.open.len() {
+            if self.open.len() <= self.open_max {
+                break;
+            }
+            let Some(oldest) = self.open.pop_front() else {
+                break;
+            };
+            match self.close(oldest) {
+                Some(file) => close.push(file),
+                None if self.entries.contains_key(&oldest) => self.open.push_back(oldest),
+                None => {}
+            }
+        }
+        close
+    }
+
+    /// Forgets a file; returns its handle if it can be closed now. With reads under way it closes as the last ends.
+    pub(crate) fn remove(&mut self, key: FileKey) -> Option<Entry> {
+        let entry = self.entries.remove(&key)?;
+        self.open.retain(|other| *other != key);
+        Some(entry)
+    }
+
+    fn close(&mut self, key: FileKey) -> Option<File> {
+        let entry = self.entries.get_mut(&key)?;
+        match entry.handle {
+            Handle::Open(file) if entry.reads == 0 => {
+                entry.handle = Handle::Closed;
+                Some(file)
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! From an accepted connection to an answered handshake.
+//!
+//! The first 68 bytes say which torrent a peer wants, and with it which core owns the connection: it is handed over
+//! before anything else is read, so that there is nothing to take back. The owner answers with its handshake,
+//! what it has, and what it can do.
+
+use std::net::{IpAddr, SocketAddr};
+
+use shoal_proto::extension::{ExtensionHandshake, HANDSHAKE_ID};
+use shoal_proto::handshake::{HANDSHAKE_LEN, Handshake, Reserved};
+use shoal_proto::info_hash::InfoHash;
+use shoal_proto::message::Message;
+use shoal_world::{Op, Socket, Time};
+
+use crate::limits::{ACCEPT_AGAIN_AFTER, GREETING_MAX};
+use crate::peer::{Conversation, Peer};
+use crate::shard::{Accepting, Shard};
+use crate::torrent::{Active, TorrentId};
+
+/// What we can do beyond BEP 3.
+const RESERVED: Reserved = Reserved::NONE.with_fast().with_extension();
+
+impl Shard {
+    pub(crate) fn accepted(&mut self, now: Time, socket: Socket, address: SocketAddr, ops: &mut Vec<Op>) {
+        self.counters.accepted += 1;
+        if !self.admit(now, socket, address, ops) {
+            return;
+        }
+        ops.push(Op::ReceiveExact {
+            socket,
+            len: HANDSHAKE_LEN as u32,
+        });
+    }
+
+    pub(crate) fn arrived(
+        &mut self,
+        now: Time,
+        socket: Socket,
+        address: SocketAddr,
+        first: &[u8],
+        ops: &mut Vec<Op>,
+    ) {
+        if !self.admit(now, socket, address, ops) {
+            return;
+        }
+        let handshake = first
+            .try_into()
+            .ok()
+            .and_then(|first| Handshake::parse(first).ok());
+        let handshake = handshake.expect("cores hand over connections with a handshake");
+        self.introduce(now, socket, &handshake, ops);
+    }
+
+    /// Counts a new connection, or refuses it.
+    fn admit(&mut self, now: Time, socket: Socket, address: SocketAddr, ops: &mut Vec<Op>) -> bool {
+        let deadline = now + self.settings.handshake_timeout;
+        self.peers.insert(socket, Peer::Greeting { address, deadline });
+        let from_there = self.addresses.entry(address.ip()).or_insert(0);
+        *from_there += 1;
+        let crowded = *from_there > self.settings.peers_per_address_max && !is_local(address.ip());
+        if self.stopping || crowded || self.peers.len() > self.settings.peers_max as usize {
+            self.disconnect(now, socket, ops);
+            return false;
+        }
+        self.wheel.wake(socket, deadline);
+        self.greeting.push_back(socket);
+        while self.greeting.len() > GREETING_MAX {
+            let Some(oldest) = self.greeting.pop_front() else {
+                break;
+            };
+            if matches!(self.peers.get(oldest), Some(Peer::Greeting { .. })) {
+                self.disconnect(now, oldest, ops);
+            }
+        }
+        true
+    }
+
+    pub(crate) fn accept_paused(&mut self, now: Time) {
+        if self.accepting != Accepting::Never {
+            self.accepting = Accepting::Again(now + ACCEPT_AGAIN_AFTER);
+        }
+    }
+
+    /// A whole handshake came.
+    pub(crate) fn greeted(&mut self, now: Time, socket: Socket, bytes: Vec<u8>, ops: &mut Vec<Op>) {
+        if !matches!(self.peers.get(socket), Some(Peer::Greeting { .. })) {
+            return;
+        }
+        let parsed = bytes
+            .as_slice()
+            .try_into()
+            .ok()
+            .and_then(|bytes| Handshake::parse(bytes).ok());
+        let Some(handshake) = parsed else {
+            self.violated(now, socket, ops);
+            return;
+        };
+        let owner = Shard::owner(&handshake.info_hash, self.settings.cores);
+        if owner == self.settings.core {
+            self.introduce(now, socket, &handshake, ops);
+        } else {
+            self.forget(socket);
+            ops.push(Op::HandOver {
+                socket,
+                core: owner,
+                first: bytes,
+            });
+        }
+    }
+
+    /// Answers a handshake for a torrent of this core, or hangs up.
+    fn introduce(&mut self, now: Time, socket: Socket, handshake: &Handshake, ops: &mut Vec<Op>) {
+        let Some(Peer::Greeting { address, .. }) = self.peers.get(socket) else {
+            return;
+        };
+        let address = *address;
+        let ourselves = handshake.peer_id == self.settings.peer_id;
+        let torrent = self.find(handshake.info_hash).filter(|_| !ourselves);
+        let Some((id, torrent)) = torrent else {
+            // Not ours, failed, or our own connection: there is nothing to talk about.
+            self.disconnect(now, socket, ops);
+            return;
+        };
+        let common = RESERVED.common(handshake.reserved);
+        let mut conversation = Conversation::new(address, id, torrent.layout.pieces(), common.fast(), now);
+        torrent.peers.insert(socket);
+        let upload_only = torrent.complete;
+        let mut possession = Vec::new();
+        write_possession(torrent, common.fast(), &mut possession);
+        let answer = Handshake {
+            reserved: RESERVED,
+            peer_id: self.settings.peer_id,
+            ..*handshake
+        };
+        conversation.outbox.extend(answer.encode());
+        conversation.outbox.append(&mut possession);
+        if common.extension() {
+            self.write_extension_handshake(address.ip(), upload_only, &mut conversation.outbox);
+        }
+        if let Some(peer) = self.peers.get(socket) {
+            *peer = Peer::Talking(Box::new(conversation));
+        }
+        ops.push(Op::Receive { socket });
+        self.send_next(now, socket, ops);
+    }
+
+    fn find(&mut self, info_hash: InfoHash) -> Option<(TorrentId, &mut Active)> {
+        let id = self.torrents.find(info_hash)?;
+        Some((id, self.torrents.active(id)?))
+    }
+
+    fn write_extension_handshake(&self, their_ip: IpAddr, upload_only: bool, out: &mut Vec<u8>) {
+        let mut payload = Vec::new();
+        ExtensionHandshake {
+            client: Some(self.settings.client.clone()),
+            requests_len_max: Some(self.settings.requests_per_peer_max),
+            your_ip: Some(their_ip),
+            upload_only,
+            ..ExtensionHandshake::default()
+        }
+        .encode(&mut payload);
+        Message::Extended {
+            id: HANDSHAKE_ID,
+            payload: &payload,
+        }
+        .encode(out);
+    }
+}
+
+/// What we have, in the shortest message that says it.
+fn write_possession(torrent: &Active, fast: bool, out: &mut Vec<u8>) {
+    if fast && torrent.complete {
+        Message::HaveAll.encode(out);
+    } else if fast && torrent.have.is_none() {
+        Message::HaveNone.encode(out);
+    } else if !torrent.have.is_none() {
+        let mut bits = Vec::new();
+        torrent.have.write_wire(&mut bits);
+        Message::Bitfield(&bits).encode(out);
+    }
+}
+
+/// Connections of this machine are its operator's business.
+fn is_local(ip: IpAddr) -> bool {
+    ip.is_loopback()
+}

@@ -1,0 +1,65 @@
+//! Everything that queues has a maximum; here they stand, each with its derivation.
+//!
+//! What an operator may choose is a setting ([`crate::Settings`]). Here is what follows from the design.
+
+use std::time::Duration;
+
+use shoal_proto::layout::BLOCK_LEN;
+use shoal_proto::limits::PIECES_MAX;
+use shoal_world::EXTENT_LEN;
+
+/// Blocks in one run, that is in one read and one send: what an extent holds.
+pub(crate) const RUN_BLOCKS_MAX: usize = (EXTENT_LEN / BLOCK_LEN) as usize;
+
+/// Blocks in a run to a peer that has not shown yet that it takes more: 64 KiB, the lower end of the quantum.
+pub(crate) const RUN_BLOCKS_MIN: usize = 4;
+
+/// Payload that one turn of the round robin gives a peer: one full run.
+pub(crate) const QUANTUM: u32 = EXTENT_LEN;
+
+/// Runs that are read ahead of the one being sent. With 8 peers that makes 24 reads of 256 KiB under way, where the
+/// measured disks reach their rate; more only holds memory.
+pub(crate) const RUNS_AHEAD_MAX: usize = 3;
+
+/// Payload after which a run ends at an extent's edge, so that the next one reads a whole extent: at 64 KiB a send
+/// costs little more per byte than at 256 KiB.
+pub(crate) const RUN_CUT_LEN: u32 = 64 * 1024;
+
+/// Reads under way on one core: 64 of 256 KiB keep every measured disk at its rate.
+pub(crate) const READS_MAX: usize = 64;
+
+/// Control messages that wait to be sent, beyond what a handshake needs: 60 kB are 3,500 rejects, more than a queue
+/// full of requests can cause at once. A peer that lets them pile up does not read and asks all the same.
+pub(crate) const OUTBOX_LEN_MAX: usize = 60_000 + PIECES_MAX as usize / 8;
+
+/// Requests refused in a row before the peer is disconnected: ten times what any client keeps outstanding, so it
+/// ignores what it is told.
+pub(crate) const REFUSED_MAX: u32 = 20_000;
+
+/// Connections that have not finished their handshake: at 10 s each, 100 new peers a second are served undisturbed.
+/// Beyond it the oldest is closed for the newest.
+pub(crate) const GREETING_MAX: usize = 1_024;
+
+/// Silence on our side after which a keep-alive is sent. BEP 3: peers may close after two minutes.
+pub(crate) const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(100);
+
+/// Longest time between two looks at a peer's deadlines. A look costs nanoseconds; this bounds how late one is met.
+pub(crate) const LOOK_AFTER_MAX: Duration = Duration::from_secs(15);
+
+/// How often the paths of files in use are compared with what was verified.
+pub(crate) const WATCH_EVERY: Duration = Duration::from_secs(2);
+
+/// Files compared at a time: a torrent of 10,000 files in use takes several rounds instead of a burst of lookups.
+pub(crate) const WATCH_FILES_MAX: usize = 64;
+
+/// How often unchoked and waiting peers change places, when slots are bounded (10 s in the reference client, BEP 3).
+pub(crate) const ROTATE_EVERY: Duration = Duration::from_secs(10);
+
+/// Time after which accepting is tried again when it failed for want of descriptors or memory.
+pub(crate) const ACCEPT_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+const _: () = assert!(RUN_BLOCKS_MIN <= RUN_BLOCKS_MAX);
+const _: () = assert!(
+    RUN_BLOCKS_MAX <= u16::BITS as usize,
+    "the blocks of a framed extent are bits of a u16"
+);

@@ -1,0 +1,160 @@
+//! What a shard knows of one torrent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use shoal_proto::bitfield::Bitfield;
+use shoal_proto::info_hash::InfoHash;
+use shoal_proto::layout::{FileIndex, Layout};
+use shoal_world::{EXTENT_LEN, FileStamp, PAGE_LEN, Socket};
+use slab::Slab;
+
+use crate::choker::Choker;
+use crate::files::FileKey;
+
+/// A torrent of this shard by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TorrentId(pub(crate) u32);
+
+/// A torrent to seed: what its metainfo says, where its data lie, and which pieces were verified.
+#[derive(Clone, Debug)]
+pub struct Seeding {
+    /// Which torrent.
+    pub info_hash: InfoHash,
+    /// Its pieces and files.
+    pub layout: Arc<Layout>,
+    /// The path of every file of the layout; padding files have one too, which is never opened.
+    pub paths: Vec<Arc<Path>>,
+    /// The pieces that may be served.
+    pub have: Bitfield,
+    /// What every file was when it was verified. `None`: its owner vouches for what it is when it is first opened.
+    pub stamps: Vec<Option<FileStamp>>,
+}
+
+/// A torrent that is served.
+#[derive(Debug)]
+pub(crate) struct Active {
+    pub(crate) info_hash: InfoHash,
+    pub(crate) layout: Arc<Layout>,
+    pub(crate) have: Bitfield,
+    pub(crate) complete: bool,
+    /// Its files, in the order of the layout.
+    pub(crate) files: Vec<FilePlace>,
+    pub(crate) peers: BTreeSet<Socket>,
+    pub(crate) choker: Choker,
+    /// It is promoted to the hot cache at first sight. Decided at the first request.
+    pub(crate) warm: Option<bool>,
+}
+
+/// A file of a torrent: its number, and where it stands in the torrent's page space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FilePlace {
+    pub(crate) key: FileKey,
+    /// Its first page, counted from the first page of the torrent's first file.
+    pub(crate) first_page: u64,
+}
+
+/// A gap of zeroes that no file on disk holds (BEP 47).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Padding {
+    pub(crate) len: u32,
+}
+
+/// Some bytes of one file inside one extent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    pub(crate) file: FileIndex,
+    /// The extent, as an offset in the page space.
+    pub(crate) extent: u32,
+    /// First byte inside the extent.
+    pub(crate) start: u32,
+    /// Length in bytes.
+    pub(crate) len: u32,
+}
+
+/// The torrents of one core.
+#[derive(Debug, Default)]
+pub(crate) struct Torrents {
+    slots: Slab<Box<Active>>,
+    by_wire_hash: BTreeMap<[u8; 20], TorrentId>,
+}
+
+impl Active {
+    /// The parts of extents that hold a range of the torrent, in order; padding has none and stands as a gap.
+    pub(crate) fn stretches(
+        &self,
+        start: u64,
+        len: u64,
+    ) -> impl Iterator<Item = Result<Stretch, Padding>> + '_ {
+        self.layout.segments(start, len).flat_map(|segment| {
+            let first = self.files[segment.file.index()].first_page * u64::from(PAGE_LEN);
+            let mut at = first + segment.offset;
+            let end = at + segment.len;
+            std::iter::from_fn(move || {
+                if at == end {
+                    return None;
+                }
+                if segment.padding {
+                    let len = (end - at) as u32;
+                    at = end;
+                    return Some(Err(Padding { len }));
+                }
+                let start = (at % u64::from(EXTENT_LEN)) as u32;
+                let len = (end - at).min(u64::from(EXTENT_LEN - start)) as u32;
+                let extent = (at / u64::from(EXTENT_LEN)) as u32;
+                at += u64::from(len);
+                Some(Ok(Stretch {
+                    file: segment.file,
+                    extent,
+                    start,
+                    len,
+                }))
+            })
+        })
+    }
+
+    /// Offset in its file of a byte of an extent.
+    pub(crate) fn file_offset(&self, file: FileIndex, extent: u32, start: u32) -> u64 {
+        let first = self.files[file.index()].first_page * u64::from(PAGE_LEN);
+        u64::from(extent) * u64::from(EXTENT_LEN) + u64::from(start) - first
+    }
+}
+
+impl Torrents {
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(crate) fn contains(&self, info_hash: InfoHash) -> bool {
+        self.by_wire_hash.contains_key(&info_hash.wire_bytes())
+    }
+
+    /// The number that the next torrent gets.
+    pub(crate) fn next_id(&self) -> TorrentId {
+        TorrentId(self.slots.vacant_key() as u32)
+    }
+
+    pub(crate) fn insert(&mut self, active: Box<Active>) {
+        let wire_hash = active.info_hash.wire_bytes();
+        let id = TorrentId(self.slots.insert(active) as u32);
+        let before = self.by_wire_hash.insert(wire_hash, id);
+        assert!(before.is_none(), "a torrent was added twice");
+    }
+
+    pub(crate) fn find(&self, info_hash: InfoHash) -> Option<TorrentId> {
+        self.by_wire_hash.get(&info_hash.wire_bytes()).copied()
+    }
+
+    /// The torrent, while it is served.
+    pub(crate) fn active(&mut self, id: TorrentId) -> Option<&mut Active> {
+        self.slots.get_mut(id.0 as usize).map(Box::as_mut)
+    }
+
+    /// Stops serving it. What it was.
+    pub(crate) fn remove(&mut self, id: TorrentId) -> Option<Box<Active>> {
+        let active = self.slots.try_remove(id.0 as usize)?;
+        self.by_wire_hash.remove(&active.info_hash.wire_bytes());
+        Some(active)
+    }
+}

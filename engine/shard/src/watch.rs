@@ -1,0 +1,317 @@
+//! Files under a running seed: opened, compared with what was verified, given up when they changed.
+//!
+//! Every read brings the stamp that its file had afterwards, and every few seconds the paths of files in use are
+//! looked at as well: a deleted or replaced file keeps its old bytes readable through an open descriptor, and what is
+//! cached is not read at all. A file that was touched without a visible reason is suspended until somebody verified
+//! it again; anything else that changed ends its torrent, with a reason, and only it.
+
+use std::collections::BTreeSet;
+
+use shoal_proto::info_hash::InfoHash;
+use shoal_proto::layout::FileIndex;
+use shoal_world::{Errno, File, FileStamp, Op, Opened, PAGE_LEN, Refusal, StampChange, Time};
+
+use crate::choker::Choker;
+use crate::event::{Cause, Event, Failure};
+use crate::files::{FileKey, Handle, Trust};
+use crate::limits::{WATCH_EVERY, WATCH_FILES_MAX};
+use crate::shard::Shard;
+use crate::torrent::{Active, FilePlace, Seeding, TorrentId};
+
+impl Shard {
+    /// Adds a torrent.
+    pub(crate) fn add(&mut self, seeding: Seeding) {
+        assert!(
+            !self.torrents.contains(seeding.info_hash),
+            "a torrent was added twice"
+        );
+        let id = self.torrents.next_id();
+        let Seeding {
+            info_hash,
+            layout,
+            paths,
+            have,
+            stamps,
+        } = seeding;
+        assert!(
+            paths.len() == layout.file_count() && stamps.len() == paths.len(),
+            "a path and a stamp for every file"
+        );
+        let mut first_page = 0;
+        let files =
+            layout
+                .files()
+                .zip(paths.into_iter().zip(stamps))
+                .map(|((index, place), (path, stamp))| {
+                    let trust = stamp.map_or(Trust::Vouched, Trust::Verified);
+                    let file = FilePlace {
+                        key: self.files.insert(id, index, path, trust),
+                        first_page,
+                    };
+                    first_page += place.len.div_ceil(u64::from(PAGE_LEN));
+                    file
+                });
+        let files: Vec<FilePlace> = files.collect();
+        let complete = have.is_all();
+        let peers = BTreeSet::new();
+        let choker = Choker::new(self.settings.upload_slots);
+        let active = Active {
+            info_hash,
+            layout,
+            have,
+            complete,
+            files,
+            peers,
+            choker,
+            warm: None,
+        };
+        self.torrents.insert(Box::new(active));
+    }
+
+    pub(crate) fn file_opened(
+        &mut self,
+        now: Time,
+        key: FileKey,
+        result: Result<Opened, Refusal>,
+        ops: &mut Vec<Op>,
+    ) {
+        let Some(entry) = self.files.get(key) else {
+            // Its torrent was given up meanwhile.
+            ops.extend(result.ok().map(|opened| Op::CloseFile { file: opened.file }));
+            return;
+        };
+        entry.handle = Handle::Closed;
+        let opened = match result {
+            Ok(opened) => opened,
+            Err(Refusal::Errno(Errno(EMFILE | ENFILE | ENOMEM | EINTR))) => {
+                // Nothing is wrong with the file: the watch opens it again for those who wait.
+                self.files.touch(key);
+                self.watch_at.get_or_insert(now + WATCH_EVERY);
+                return;
+            }
+            Err(refusal) => {
+                self.fail_file(now, key, cause_of(refusal), ops);
+                return;
+            }
+        };
+        for file in self.files.opened(key, opened.file) {
+            ops.push(Op::CloseFile { file });
+        }
+        self.take_stock(now, key, &opened.stamp, ops);
+        let waiters = self
+            .files
+            .get(key)
+            .map(|entry| std::mem::take(&mut entry.waiters));
+        self.wake(now, waiters.unwrap_or_default(), ops);
+    }
+
+    /// Compares a file with what it was, and draws the consequence.
+    fn take_stock(&mut self, now: Time, key: FileKey, stamp: &FileStamp, ops: &mut Vec<Op>) {
+        if let Err(cause) = self.judge(key, stamp) {
+            self.fail_file(now, key, cause, ops);
+        }
+    }
+
+    /// Whether bytes that were read before this stamp was taken are the verified ones. An error: never again.
+    pub(crate) fn judge(&mut self, key: FileKey, stamp: &FileStamp) -> Result<bool, Cause> {
+        let Some(entry) = self.files.get(key) else {
+            return Ok(false);
+        };
+        let verified = match entry.trust {
+            Trust::Verified(verified) => verified,
+            Trust::Vouched => {
+                entry.trust = Trust::Verified(*stamp);
+                return Ok(true);
+            }
+            Trust::Suspended(before) => {
+                return judge_change(before.change(stamp), before, stamp).map(|_| false);
+            }
+        };
+        let unchanged = judge_change(verified.change(stamp), verified, stamp)?;
+        if unchanged {
+            // Links and permissions may have changed, which later comparisons should start from.
+            entry.trust = Trust::Verified(*stamp);
+            return Ok(true);
+        }
+        entry.trust = Trust::Suspended(verified);
+        let (torrent, file) = (entry.torrent, entry.index);
+        if let Some(active) = self.torrents.active(torrent) {
+            let info_hash = active.info_hash;
+            self.tell(Event::FileSuspect { info_hash, file });
+        }
+        Ok(false)
+    }
+
+    /// Looks at the paths of files that were used since the last time.
+    pub(crate) fn watch(&mut self, now: Time, ops: &mut Vec<Op>) {
+        self.watch_at = None;
+        for _ in 0..WATCH_FILES_MAX {
+            let Some(key) = self.files.next_used() else { break };
+            let Some(entry) = self.files.get(key) else {
+                continue;
+            };
+            if entry.watched {
+                continue;
+            }
+            entry.watched = true;
+            ops.push(Op::Stamp {
+                token: key.0,
+                path: entry.path.clone(),
+            });
+        }
+        if self.files.any_used() {
+            self.watch_at = Some(now + WATCH_EVERY);
+        }
+    }
+
+    /// Sees to it that the watch runs while files are in use.
+    pub(crate) fn keep_watching(&mut self, now: Time) {
+        if self.files.any_used() {
+            self.watch_at.get_or_insert(now + WATCH_EVERY);
+        }
+    }
+
+    pub(crate) fn file_stamped(
+        &mut self,
+        now: Time,
+        key: FileKey,
+        result: Result<FileStamp, Refusal>,
+        ops: &mut Vec<Op>,
+    ) {
+        let Some(entry) = self.files.get(key) else { return };
+        entry.watched = false;
+        match result {
+            Ok(stamp) => self.take_stock(now, key, &stamp, ops),
+            Err(Refusal::Errno(Errno(EMFILE | ENFILE | ENOMEM | EINTR))) => self.files.touch(key),
+            Err(refusal) => self.fail_file(now, key, cause_of(refusal), ops),
+        }
+        // A file that could not be opened for want of descriptors is opened again here.
+        let waiters = self
+            .files
+            .get(key)
+            .map(|entry| std::mem::take(&mut entry.waiters));
+        self.wake(now, waiters.unwrap_or_default(), ops);
+    }
+
+    pub(crate) fn file_verified(
+        &mut self,
+        now: Time,
+        info_hash: InfoHash,
+        file: FileIndex,
+        stamp: FileStamp,
+        ops: &mut Vec<Op>,
+    ) {
+        let Some(key) = self.key_of(info_hash, file) else {
+            return;
+        };
+        let Some(entry) = self.files.get(key) else { return };
+        entry.trust = Trust::Verified(stamp);
+        let waiters = std::mem::take(&mut entry.waiters);
+        self.wake(now, waiters, ops);
+    }
+
+    pub(crate) fn file_refuted(
+        &mut self,
+        now: Time,
+        info_hash: InfoHash,
+        file: FileIndex,
+        ops: &mut Vec<Op>,
+    ) {
+        if let Some(key) = self.key_of(info_hash, file) {
+            self.fail_file(now, key, Cause::Refuted, ops);
+        }
+    }
+
+    fn key_of(&mut self, info_hash: InfoHash, file: FileIndex) -> Option<FileKey> {
+        let id = self.torrents.find(info_hash)?;
+        Some(self.torrents.active(id)?.files.get(file.index())?.key)
+    }
+
+    /// Gives up the torrent of a file: its peers, its memory, its descriptors. Others are not touched.
+    pub(crate) fn fail_file(&mut self, now: Time, key: FileKey, cause: Cause, ops: &mut Vec<Op>) {
+        let Some(entry) = self.files.get(key) else { return };
+        let (id, failure) = (
+            entry.torrent,
+            Failure {
+                path: entry.path.clone(),
+                cause,
+            },
+        );
+        let Some(active) = self.torrents.active(id) else {
+            return;
+        };
+        let info_hash = active.info_hash;
+        for socket in std::mem::take(&mut active.peers) {
+            self.disconnect(now, socket, ops);
+        }
+        self.give_up(id, ops);
+        self.tell(Event::TorrentFailed { info_hash, failure });
+    }
+
+    fn give_up(&mut self, id: TorrentId, ops: &mut Vec<Op>) {
+        let Some(active) = self.torrents.remove(id) else {
+            return;
+        };
+        self.rotating.remove(&id);
+        self.cache.forget(id);
+        for frame in self.hot.forget(id) {
+            ops.push(Op::Discard { frame });
+        }
+        for place in active.files {
+            let Some(entry) = self.files.remove(place.key) else {
+                continue;
+            };
+            match entry.handle {
+                Handle::Open(file) if entry.reads > 0 => {
+                    self.abandoned.insert(file, entry.reads);
+                }
+                Handle::Open(file) => ops.push(Op::CloseFile { file }),
+                Handle::Closed | Handle::Opening => {}
+            }
+        }
+    }
+
+    /// A read ended whose torrent is gone: its file closes with the last.
+    pub(crate) fn abandoned_read_ended(&mut self, file: File, ops: &mut Vec<Op>) {
+        let left = self
+            .abandoned
+            .get_mut(&file)
+            .expect("reads of a torrent that is gone are counted");
+        *left -= 1;
+        if *left == 0 {
+            self.abandoned.remove(&file);
+            ops.push(Op::CloseFile { file });
+        }
+    }
+}
+
+/// True: the same bytes. False: they must be verified again. An error: they are others.
+fn judge_change(change: StampChange, before: FileStamp, now: &FileStamp) -> Result<bool, Cause> {
+    match change {
+        StampChange::None => Ok(true),
+        StampChange::Suspect => Ok(false),
+        StampChange::Deleted => Err(Cause::Deleted),
+        StampChange::Replaced => Err(Cause::Replaced),
+        StampChange::Written => Err(Cause::Written),
+        StampChange::Resized { .. } => Err(Cause::Resized {
+            from: before.size,
+            to: now.size,
+        }),
+    }
+}
+
+fn cause_of(refusal: Refusal) -> Cause {
+    match refusal {
+        Refusal::NotRegular => Cause::NotRegular,
+        Refusal::Errno(Errno(ENOENT | ENOTDIR)) => Cause::Deleted,
+        Refusal::Errno(errno) => Cause::Errno(errno),
+    }
+}
+
+// errno.h of Linux, the same on every architecture; this crate does not link against a C library's names.
+const ENOENT: i32 = 2;
+const EINTR: i32 = 4;
+const ENOMEM: i32 = 12;
+const ENOTDIR: i32 = 20;
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
