@@ -21,18 +21,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Metainfo, MetainfoError> {
     }
     let document = decode(bytes)?;
     let torrent = document.root().dict().ok_or(MetainfoError::NotADictionary)?;
-    let torrent = Entries {
-        dict: torrent,
-        context: Context::Torrent,
-    };
+    let torrent = Entries::new(torrent, Context::Torrent);
     let info_value = torrent.required("info")?;
     let info_dict = info_value
         .dict()
         .ok_or_else(|| torrent.wrong_type("info", "a dictionary"))?;
-    let info = Entries {
-        dict: info_dict,
-        context: Context::Info,
-    };
+    let info = Entries::new(info_dict, Context::Info);
 
     let is_version_2 = info.value("meta version").is_some();
     if is_version_2 && info.value("pieces").is_none() {
@@ -43,20 +37,13 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Metainfo, MetainfoError> {
     cautions.extend(is_version_2.then_some(Caution::Hybrid));
 
     let mut names = Names { not_utf8: None };
-    let name = names.text(info, "name")?;
+    let name = names.text(&info, NAME)?;
     let name = TorrentPath::new(&name).map_err(|problem| info.refuse("name", problem.into()))?;
-    let files = files(info, &name, &mut names)?;
+    let files = files(&info, &name, &mut names)?;
     cautions.extend(names.not_utf8.map(|place| Caution::NotUtf8 { place }));
-    let layout = layout(info, &files)?;
-    if let Some(pair) = collisions::check(&files)? {
-        let [first, second] = [pair.first, pair.second].map(|index| layout.file_index(index));
-        cautions.extend(
-            first
-                .zip(second)
-                .map(|(first, second)| Caution::CaseTwins { first, second }),
-        );
-    }
-    let hashes = piece_hashes(info, &layout)?;
+    let layout = layout(&info, &files)?;
+    cautions.extend(collisions::check(&files, &layout)?);
+    let hashes = piece_hashes(&info, &layout)?;
     let hashes_start = hashes.span().end - hashes_len(&layout) - info_value.span().start;
 
     Ok(Metainfo {
@@ -70,8 +57,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Metainfo, MetainfoError> {
             .value("private")
             .is_some_and(|private| private.integer() != Some(0)),
         source: info.text("source"),
-        trackers: trackers(torrent),
-        web_seeds: web_seeds(torrent),
+        trackers: trackers(&torrent),
+        web_seeds: web_seeds(&torrent),
         comment: torrent.text("comment.utf-8").or_else(|| torrent.text("comment")),
         created_by: torrent.text("created by"),
         creation_date_s: torrent
@@ -83,7 +70,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Metainfo, MetainfoError> {
 }
 
 /// The one file of the torrent, or all of them.
-fn files(info: Entries<'_>, name: &TorrentPath, names: &mut Names) -> Result<Vec<File>, MetainfoError> {
+fn files(info: &Entries<'_>, name: &TorrentPath, names: &mut Names) -> Result<Vec<File>, MetainfoError> {
     let Some(list) = info.value("files") else {
         return Ok(vec![file(info, name, name.clone(), names)?]);
     };
@@ -95,19 +82,16 @@ fn files(info: Entries<'_>, name: &TorrentPath, names: &mut Names) -> Result<Vec
         let dict = value
             .dict()
             .ok_or_else(|| info.wrong_type("files", "a list of dictionaries"))?;
-        let entry = Entries {
-            dict,
-            context: Context::File(index),
-        };
-        let path = names.path(entry, "path", name)?;
-        file(entry, name, path, names)
+        let entry = Entries::new(dict, Context::File(index));
+        let path = names.path(&entry, PATH, name)?;
+        file(&entry, name, path, names)
     });
     files.collect()
 }
 
 /// The file that an entry describes; in a torrent of one file the entry is `info` itself.
 fn file(
-    entry: Entries<'_>,
+    entry: &Entries<'_>,
     name: &TorrentPath,
     path: TorrentPath,
     names: &mut Names,
@@ -125,7 +109,7 @@ fn file(
             return Err(entry.refuse("length", Problem::SymlinkLength));
         }
         FileKind::Symlink {
-            target: names.path(entry, "symlink path", name)?,
+            target: names.path(entry, SYMLINK_PATH, name)?,
         }
     } else {
         let has = |attribute| attributes.contains(&attribute);
@@ -137,7 +121,7 @@ fn file(
     Ok(File { path, len, kind })
 }
 
-fn layout(info: Entries<'_>, files: &[File]) -> Result<Layout, MetainfoError> {
+fn layout(info: &Entries<'_>, files: &[File]) -> Result<Layout, MetainfoError> {
     let value = info.required("piece length")?;
     let length = value
         .integer()
@@ -162,7 +146,7 @@ fn layout(info: Entries<'_>, files: &[File]) -> Result<Layout, MetainfoError> {
 }
 
 /// The key that holds the lengths of files.
-fn lengths_key(info: Entries<'_>) -> &'static str {
+fn lengths_key(info: &Entries<'_>) -> &'static str {
     if info.value("files").is_some() {
         "files"
     } else {
@@ -171,7 +155,7 @@ fn lengths_key(info: Entries<'_>) -> &'static str {
 }
 
 /// The value of `pieces`, of the right length.
-fn piece_hashes<'a>(info: Entries<'a>, layout: &Layout) -> Result<Value<'a>, MetainfoError> {
+fn piece_hashes<'a>(info: &Entries<'a>, layout: &Layout) -> Result<Value<'a>, MetainfoError> {
     let value = info.required("pieces")?;
     let len = value
         .bytes()
@@ -195,7 +179,7 @@ fn hashes_len(layout: &Layout) -> usize {
 }
 
 /// BEP 12: `announce` counts only where there is no usable `announce-list`. Doubles are left out.
-fn trackers(torrent: Entries<'_>) -> Vec<Vec<String>> {
+fn trackers(torrent: &Entries<'_>) -> Vec<Vec<String>> {
     let mut known: Vec<String> = Vec::new();
     let mut tier = |addresses: &mut dyn Iterator<Item = Value<'_>>| {
         let mut tier = Vec::new();
@@ -222,7 +206,7 @@ fn trackers(torrent: Entries<'_>) -> Vec<Vec<String>> {
 }
 
 /// BEP 19: one address, or a list of them.
-fn web_seeds(torrent: Entries<'_>) -> Vec<String> {
+fn web_seeds(torrent: &Entries<'_>) -> Vec<String> {
     let value = torrent.value("url-list");
     let list = value
         .and_then(Value::list)
@@ -238,30 +222,68 @@ fn web_seeds(torrent: Entries<'_>) -> Vec<String> {
     seeds
 }
 
-/// A dictionary of a torrent file that knows where it stands.
-#[derive(Clone, Copy)]
+/// Every key that is read, ascending, in whatever dictionary.
+const KEYS: [&str; 22] = [
+    "announce",
+    "announce-list",
+    "attr",
+    "comment",
+    "comment.utf-8",
+    "created by",
+    "creation date",
+    "files",
+    "info",
+    "length",
+    "meta version",
+    "name",
+    "name.utf-8",
+    "path",
+    "path.utf-8",
+    "piece length",
+    "pieces",
+    "private",
+    "source",
+    "symlink path",
+    "symlink path.utf-8",
+    "url-list",
+];
+
+/// A dictionary of a torrent file that knows where it stands. It is walked once for all keys: each walk scans
+/// everything inside, and that can be ten megabytes.
 struct Entries<'a> {
-    dict: Dict<'a>,
+    values: [Option<Value<'a>>; KEYS.len()],
     context: Context,
 }
 
 impl<'a> Entries<'a> {
-    fn value(self, key: &str) -> Option<Value<'a>> {
-        self.dict.get(key.as_bytes())
+    fn new(dict: Dict<'a>, context: Context) -> Entries<'a> {
+        let mut values = [None; KEYS.len()];
+        for (key, value) in dict.entries() {
+            if let Ok(known) = KEYS.binary_search_by(|known| known.as_bytes().cmp(key)) {
+                values[known].get_or_insert(value);
+            }
+        }
+        Entries { values, context }
     }
 
-    fn required(self, key: &'static str) -> Result<Value<'a>, MetainfoError> {
+    fn value(&self, key: &str) -> Option<Value<'a>> {
+        self.values[KEYS
+            .binary_search(&key)
+            .expect("a key that is read stands in the list")]
+    }
+
+    fn required(&self, key: &'static str) -> Result<Value<'a>, MetainfoError> {
         self.value(key).ok_or_else(|| self.refuse(key, Problem::Missing))
     }
 
     /// Text for people, cut to its limit, if it is there and is text at all.
-    fn text(self, key: &str) -> Option<String> {
+    fn text(&self, key: &str) -> Option<String> {
         let bytes = self.value(key)?.bytes()?;
         let text = String::from_utf8_lossy(&bytes[..bytes.len().min(TEXT_LEN_MAX)]);
         (!text.is_empty()).then(|| text.into_owned())
     }
 
-    fn refuse(self, key: &'static str, problem: Problem) -> MetainfoError {
+    fn refuse(&self, key: &'static str, problem: Problem) -> MetainfoError {
         MetainfoError::Entry {
             place: Place {
                 context: self.context,
@@ -271,10 +293,30 @@ impl<'a> Entries<'a> {
         }
     }
 
-    fn wrong_type(self, key: &'static str, expected: &'static str) -> MetainfoError {
+    fn wrong_type(&self, key: &'static str, expected: &'static str) -> MetainfoError {
         self.refuse(key, Problem::WrongType { expected })
     }
 }
+
+/// The key of a name, and that of its variant for clients that know UTF-8.
+#[derive(Clone, Copy)]
+struct NameKey {
+    plain: &'static str,
+    utf8: &'static str,
+}
+
+const NAME: NameKey = NameKey {
+    plain: "name",
+    utf8: "name.utf-8",
+};
+const PATH: NameKey = NameKey {
+    plain: "path",
+    utf8: "path.utf-8",
+};
+const SYMLINK_PATH: NameKey = NameKey {
+    plain: "symlink path",
+    utf8: "symlink path.utf-8",
+};
 
 /// Reading of names, which should be UTF-8 and sometimes are not.
 struct Names {
@@ -283,63 +325,55 @@ struct Names {
 }
 
 impl Names {
-    /// A string under a key, or under its `.utf-8` variant where that one is better.
-    fn text<'a>(&mut self, entry: Entries<'a>, key: &'static str) -> Result<Cow<'a, str>, MetainfoError> {
-        let variant = entry.value(&format!("{key}.utf-8")).and_then(Value::bytes);
+    /// A string, from the variant where that one is better.
+    fn text<'a>(&mut self, entry: &Entries<'a>, key: NameKey) -> Result<Cow<'a, str>, MetainfoError> {
+        let variant = entry.value(key.utf8).and_then(Value::bytes);
         if let Some(name) = variant.and_then(|bytes| str::from_utf8(bytes).ok()) {
             return Ok(name.into());
         }
-        let bytes = entry
-            .required(key)?
-            .bytes()
-            .ok_or_else(|| entry.wrong_type(key, "a string"))?;
+        let bytes = entry.required(key.plain)?.bytes();
+        let bytes = bytes.ok_or_else(|| entry.wrong_type(key.plain, "a string"))?;
         Ok(self.decoded(
             bytes,
             Place {
                 context: entry.context,
-                key,
+                key: key.plain,
             },
         ))
     }
 
-    /// A list of path elements under a key, or under its `.utf-8` variant, below the torrent's folder.
+    /// A list of path elements, from the variant where that one is better, below the torrent's folder.
     fn path(
         &mut self,
-        entry: Entries<'_>,
-        key: &'static str,
+        entry: &Entries<'_>,
+        key: NameKey,
         folder: &TorrentPath,
     ) -> Result<TorrentPath, MetainfoError> {
-        let variant = entry.value(&format!("{key}.utf-8")).and_then(strings);
-        let utf8 = |elements: Vec<_>| {
-            elements
-                .into_iter()
-                .map(|bytes| Some(str::from_utf8(bytes).ok()?.into()))
-        };
-        let elements = match variant.and_then(|elements| utf8(elements).collect()) {
+        let elements = match entry.value(key.utf8).and_then(utf8_strings) {
             Some(elements) => elements,
-            None => self.elements(entry, key)?,
+            None => self.elements(entry, key.plain)?,
         };
-        let elements = elements.iter().map(|element: &Cow<'_, str>| &**element);
+        let elements = elements.iter().map(|element| &**element);
         folder
             .join(elements)
-            .map_err(|problem| entry.refuse(key, problem.into()))
+            .map_err(|problem| entry.refuse(key.plain, problem.into()))
     }
 
     fn elements<'a>(
         &mut self,
-        entry: Entries<'a>,
+        entry: &Entries<'a>,
         key: &'static str,
     ) -> Result<Vec<Cow<'a, str>>, MetainfoError> {
-        let elements = strings(entry.required(key)?);
-        let elements = elements.ok_or_else(|| entry.wrong_type(key, "a list of strings"))?;
+        let wrong_type = || entry.wrong_type(key, "a list of strings");
+        let list = entry.required(key)?.list().ok_or_else(wrong_type)?;
         let place = Place {
             context: entry.context,
             key,
         };
-        Ok(elements
-            .into_iter()
-            .map(|bytes| self.decoded(bytes, place))
-            .collect())
+        let elements = list
+            .iter()
+            .map(|element| Some(self.decoded(element.bytes()?, place)));
+        elements.collect::<Option<Vec<_>>>().ok_or_else(wrong_type)
     }
 
     /// The text, with `_` for each sequence that is not UTF-8.
@@ -357,7 +391,10 @@ impl Names {
     }
 }
 
-/// The elements of a list that holds nothing but strings.
-fn strings(list: Value<'_>) -> Option<Vec<&[u8]>> {
-    list.list()?.iter().map(Value::bytes).collect()
+/// The elements of a list that holds nothing but UTF-8.
+fn utf8_strings(list: Value<'_>) -> Option<Vec<Cow<'_, str>>> {
+    let elements = list.list()?.iter();
+    elements
+        .map(|element| Some(str::from_utf8(element.bytes()?).ok()?.into()))
+        .collect()
 }
