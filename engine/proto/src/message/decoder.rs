@@ -84,14 +84,17 @@ impl Decoder {
     /// let mut input: &[u8] = b"\0\x07";
     /// assert_eq!(decoder.next(&mut input), Ok(Some(Message::Have(7))));
     /// ```
+    #[inline]
     pub fn next<'m, 'i: 'm>(&'m mut self, input: &mut &'i [u8]) -> Result<Option<Message<'m>>, FrameError> {
         loop {
             if let Pending::Nothing = self.pending {
                 self.release();
-                if let Some(frame) = self.whole_frame(input)? {
-                    match Message::parse(frame)? {
-                        Some(message) => return Ok(Some(message)),
-                        None => continue,
+                while let Some(frame) = self.whole_frame(input)? {
+                    // Handed on untouched: taking the result apart and putting it together again costs as much
+                    // as all the rest.
+                    match Message::parse(frame) {
+                        Ok(None) => {}
+                        result => return result,
                     }
                 }
                 if input.is_empty() {
@@ -102,8 +105,8 @@ impl Decoder {
             match self.take(input)? {
                 Taken::All => return Ok(None),
                 Taken::Skipped => {}
-                Taken::Short(len) => return Message::parse(&self.head[PREFIX_LEN..len]),
-                Taken::Long => return Message::parse(&self.body),
+                Taken::Short(len) => return parse_collected(&self.head[PREFIX_LEN..len]),
+                Taken::Long => return parse_collected(&self.body),
             }
         }
     }
@@ -229,6 +232,12 @@ impl Decoder {
         }
         Ok(len as usize)
     }
+}
+
+/// The same as [`Message::parse`], outside of the loop that it is inlined into.
+#[inline(never)]
+fn parse_collected(frame: &[u8]) -> Result<Option<Message<'_>>, FrameError> {
+    Message::parse(frame)
 }
 
 /// Takes up to `len` bytes off the front of the input.
