@@ -48,6 +48,9 @@ pub const PATH_DEPTH_MAX: usize = 100;
 /// Bytes in one path below the data directory: Linux allows 4,095 in all, and 1 KiB is left for that directory.
 pub const PATH_LEN_MAX: usize = 4_095 - 1_024;
 
+/// Symbolic links that lead to one another: where Linux gives up as well (`MAXSYMLINKS`).
+pub const SYMLINK_HOPS_MAX: usize = 40;
+
 /// Tracker addresses of one torrent; further ones are ignored. Long lists in the wild have about 60.
 pub const TRACKERS_MAX: usize = 128;
 

@@ -69,11 +69,12 @@ pub struct File {
 pub enum FileKind {
     /// A file with payload.
     Regular(Attributes),
-    /// Zeros that only move the next file to the start of a piece. Never on disk, so its path means nothing.
+    /// Zeros that only move the next file to the start of a piece. Never on disk, so its path is only a name to show.
     Padding,
     /// A link, without payload.
     Symlink {
-        /// A file or folder of the same torrent, like [`File::path`]; never a link.
+        /// A file, folder or other link of the same torrent, like [`File::path`]. Following links from here ends at a
+        /// file, or at a folder that the link is not in.
         target: TorrentPath,
     },
 }

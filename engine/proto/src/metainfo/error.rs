@@ -113,7 +113,7 @@ pub enum Problem {
     /// A link with payload.
     #[error("is not 0, but a symbolic link has no bytes of its own")]
     SymlinkLength,
-    /// A link to nothing, to a link, or to a folder that it is in.
+    /// A link to nothing, to itself by way of others, or to a folder that it is in.
     #[error("leads to no other file or folder of this torrent")]
     SymlinkTarget,
     /// An address that no tracker or web seed can have.

@@ -72,53 +72,69 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Metainfo, MetainfoError> {
 /// The one file of the torrent, or all of them.
 fn files(info: &Entries<'_>, name: &TorrentPath, names: &mut Names) -> Result<Vec<File>, MetainfoError> {
     let Some(list) = info.value("files") else {
-        return Ok(vec![file(info, name, name.clone(), names)?]);
+        let kind = kind(info, name, names)?;
+        let len = file_len(info, &kind)?;
+        return Ok(vec![File {
+            path: name.clone(),
+            len,
+            kind,
+        }]);
     };
     if info.value("length").is_some() {
         return Err(info.refuse("files", Problem::Ambiguous));
     }
     let list = list.list().ok_or_else(|| info.wrong_type("files", "a list"))?;
     let files = list.iter().zip(0..).map(|(value, index)| {
-        let dict = value
-            .dict()
-            .ok_or_else(|| info.wrong_type("files", "a list of dictionaries"))?;
+        let dict = value.dict();
+        let dict = dict.ok_or_else(|| info.wrong_type("files", "a list of dictionaries"))?;
         let entry = Entries::new(dict, Context::File(index));
-        let path = names.path(&entry, PATH, name)?;
-        file(&entry, name, path, names)
+        let kind = kind(&entry, name, names)?;
+        let len = file_len(&entry, &kind)?;
+        let path = match kind {
+            FileKind::Padding => padding_path(name, len),
+            _ => names.path(&entry, PATH, name)?,
+        };
+        Ok(File { path, len, kind })
     });
     files.collect()
 }
 
-/// The file that an entry describes; in a torrent of one file the entry is `info` itself.
-fn file(
-    entry: &Entries<'_>,
-    name: &TorrentPath,
-    path: TorrentPath,
-    names: &mut Names,
-) -> Result<File, MetainfoError> {
-    let len = entry
-        .required("length")?
-        .integer()
-        .ok_or_else(|| entry.wrong_type("length", "an integer"))?;
-    let len = u64::try_from(len).map_err(|_| entry.refuse("length", Problem::NotALength { integer: len }))?;
+/// What BEP 47 says about a file; in a torrent of one file the entry is `info` itself.
+fn kind(entry: &Entries<'_>, name: &TorrentPath, names: &mut Names) -> Result<FileKind, MetainfoError> {
     let attributes = entry.value("attr").and_then(Value::bytes).unwrap_or_default();
-    let kind = if attributes.contains(&b'p') {
-        FileKind::Padding
-    } else if attributes.contains(&b'l') {
-        if len != 0 {
-            return Err(entry.refuse("length", Problem::SymlinkLength));
-        }
-        FileKind::Symlink {
-            target: names.path(entry, SYMLINK_PATH, name)?,
-        }
-    } else {
-        let has = |attribute| attributes.contains(&attribute);
-        FileKind::Regular(Attributes {
-            executable: has(b'x'),
-            hidden: has(b'h'),
-        })
+    let has = |attribute| attributes.contains(&attribute);
+    if has(b'p') {
+        return Ok(FileKind::Padding);
+    }
+    if has(b'l') {
+        let target = names.path(entry, SYMLINK_PATH, name)?;
+        return Ok(FileKind::Symlink { target });
+    }
+    let attributes = Attributes {
+        executable: has(b'x'),
+        hidden: has(b'h'),
     };
-    Ok(File { path, len, kind })
+    Ok(FileKind::Regular(attributes))
+}
+
+fn file_len(entry: &Entries<'_>, kind: &FileKind) -> Result<u64, MetainfoError> {
+    let is_symlink = matches!(kind, FileKind::Symlink { .. });
+    if is_symlink && entry.value("length").is_none() {
+        return Ok(0);
+    }
+    let integer = entry.required("length")?.integer();
+    let integer = integer.ok_or_else(|| entry.wrong_type("length", "an integer"))?;
+    let len = u64::try_from(integer).map_err(|_| entry.refuse("length", Problem::NotALength { integer }))?;
+    if is_symlink && len > 0 {
+        return Err(entry.refuse("length", Problem::SymlinkLength));
+    }
+    Ok(len)
+}
+
+/// The path that BEP 47 recommends. What the torrent says is not looked at: it may be missing, and means nothing.
+fn padding_path(name: &TorrentPath, len: u64) -> TorrentPath {
+    let path = name.join([".pad", &len.to_string()]);
+    path.expect("a short path below a folder of one element breaks no rule")
 }
 
 fn layout(info: &Entries<'_>, files: &[File]) -> Result<Layout, MetainfoError> {

@@ -153,20 +153,19 @@ fn case_11_a_torrent_without_payload_is_refused() {
 }
 
 #[test]
-fn case_11_padding_under_a_real_path_takes_no_file_s_place() {
-    let torrent = folder(&[
-        entry("a", &[]),
-        entry("a", &[("attr", "1:p")]),
-        entry("a/b", &[("attr", "1:p")]),
-    ]);
+fn case_11_the_path_of_padding_is_not_looked_at() {
+    let padding = |path: &str| entry("a", &[("attr", "1:p"), ("path", path)]);
+    let paddings = ["l1:ae", "l1:a1:be", "l2:..e", "i7e", ""].map(padding);
+    let torrent = folder(&[&[entry("a", &[])], &paddings[..]].concat());
     let metainfo = Metainfo::parse(&torrent).unwrap();
+    assert_eq!(paths(&metainfo)[1..], ["folder/.pad/1"; 5]);
     assert_eq!(
         metainfo
             .layout()
-            .segments(0, 3)
+            .segments(0, 6)
             .filter(|segment| segment.padding)
             .count(),
-        2
+        5
     );
 }
 
@@ -320,7 +319,13 @@ fn case_14_links_stay_inside_the_torrent() {
     check(&with(&[link("x", "x")]), &nowhere(2));
     check(&with(&[link("x", "y"), link("y", "x")]), &nowhere(2));
     check(&with(&[link("d/up", "d")]), &nowhere(2));
-    check(&with(&[link("x", "z"), link("z", "d")]), &nowhere(2));
+    check(&with(&[link("d/up", "z"), link("z", "d")]), &nowhere(2));
+    check(&with(&[link("x", "z"), link("z", "d"), link("w", "x")]), "fine");
+    let chain: Vec<String> = (0..41)
+        .map(|n| link(&format!("l{n}"), &format!("l{}", n + 1)))
+        .collect();
+    check(&with(&[&chain[..], &[link("l41", "a")]].concat()), &nowhere(2));
+    check(&with(&[&chain[2..], &[link("l41", "a")]].concat()), "fine");
     check(
         &folder(&[entry("a", &[("attr", "1:l"), ("symlink path", "l1:ae")])]),
         "`info.files[0].length` is not 0, but a symbolic link has no bytes of its own",
