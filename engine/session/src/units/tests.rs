@@ -1,4 +1,4 @@
-use super::{exact_duration, exact_size, parse_count, parse_duration, parse_size, rounded_size};
+use super::{exact_duration, exact_size, parse_count, parse_duration, parse_size, rounded_size, utc_time};
 use std::time::Duration;
 
 #[test]
@@ -83,4 +83,14 @@ fn rounded_sizes_have_three_or_four_digits() {
     check(831_488, "812 KiB");
     check(4 << 30, "4.00 GiB");
     check(123_456_789_012, "115 GiB");
+}
+
+#[test]
+fn moments_are_written_as_date_and_time() {
+    let check = |seconds: u64, expected: &str| assert_eq!(utc_time(seconds), expected);
+    check(0, "1970-01-01 00:00:00 UTC");
+    check(951_782_399, "2000-02-28 23:59:59 UTC");
+    check(951_782_400, "2000-02-29 00:00:00 UTC");
+    check(1_795_250_090, "2026-11-21 08:34:50 UTC");
+    check(4_107_542_400, "2100-03-01 00:00:00 UTC");
 }
