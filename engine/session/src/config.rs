@@ -19,8 +19,9 @@ mod problem;
 mod value;
 
 pub use problem::{ConfigError, Place, Problem, ProblemKind};
+pub use shoal_uring::kernel::IoMode;
 pub(crate) use value::write_cores;
-pub use value::{Auto, Expected, IoMode, UploadSlots};
+pub use value::{Auto, Expected, UploadSlots};
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -120,17 +121,18 @@ pub struct Config {
     /// peers are turned away.
     pub files_open_max: u32,
 
-    /// Threads that compute hashes when torrents are created or checked.
-    /// Default: auto, one for every CPU of `cores`. Range: 1 to 1024.
+    /// Threads that read and hash when torrents are created or checked.
+    /// Default: auto, one for every CPU this process may run on, fewer where a disk has an arm to move.
+    /// Range: 1 to 1024.
     /// Cost: at work, one CPU each.
     /// Too few: the disk waits for the hashes. Too many: peers wait while a check runs.
     pub hashing_threads: Auto<u32>,
 
-    /// Reads of 1 MiB under way at a time when torrents are created or checked.
-    /// Default: auto, 2 on a spinning disk, 16 otherwise. Range: 1 to 1024.
-    /// Cost: 1 MiB each while it runs.
-    /// Too few: the disk idles between reads. Too many: a spinning disk seeks more than it reads.
-    pub read_depth: Auto<u32>,
+    /// Memory for reads under way when torrents are created or checked, all threads together.
+    /// Default: 64MiB. Range: 4MiB to 16GiB.
+    /// Cost: at most this much memory while it runs.
+    /// Too small: the disk idles between reads. Too large: memory that others could use.
+    pub hashing_memory: u64,
 }
 
 impl Default for Config {
@@ -150,7 +152,7 @@ impl Default for Config {
             send_stall_timeout: Duration::from_secs(60),
             files_open_max: 4_096,
             hashing_threads: Auto::Auto,
-            read_depth: Auto::Auto,
+            hashing_memory: 64 << 20,
         }
     }
 }
@@ -235,7 +237,7 @@ impl Config {
             "hashing_threads" => {
                 self.hashing_threads = auto(text, |text| count(text, limits::HASHING_THREADS))?;
             }
-            "read_depth" => self.read_depth = auto(text, |text| count(text, limits::READ_DEPTH))?,
+            "hashing_memory" => self.hashing_memory = size(text, limits::HASHING_MEMORY)?,
             _ => return Ok(None),
         }
         Ok(Some(()))
@@ -249,14 +251,11 @@ impl Config {
             ("listen", self.listen.to_string()),
             (
                 "cores",
-                self.cores
-                    .clone()
-                    .map(|cores| value::write_cores(&cores))
-                    .to_string(),
+                self.cores.clone().map(|cores| write_cores(&cores)).to_string(),
             ),
             ("arena_size", exact_size(self.arena_size)),
             ("cache_size", self.cache_size.clone().map(exact_size).to_string()),
-            ("io_mode", self.io_mode.to_string()),
+            ("io_mode", value::write_io_mode(self.io_mode).to_owned()),
             ("upload_slots", self.upload_slots.to_string()),
             ("peers_max", self.peers_max.to_string()),
             ("peers_per_address_max", self.peers_per_address_max.to_string()),
@@ -266,7 +265,7 @@ impl Config {
             ("send_stall_timeout", exact_duration(self.send_stall_timeout)),
             ("files_open_max", self.files_open_max.to_string()),
             ("hashing_threads", self.hashing_threads.to_string()),
-            ("read_depth", self.read_depth.to_string()),
+            ("hashing_memory", exact_size(self.hashing_memory)),
         ]
     }
 

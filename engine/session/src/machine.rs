@@ -5,7 +5,9 @@
 //! host. Read once at the start; nothing here follows later changes.
 
 use crate::config::{Auto, Config};
+use shoal_uring::scan;
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 /// The cache's share of the memory: a quarter leaves room for the page cache and for other programs.
@@ -55,13 +57,16 @@ impl Config {
         }
     }
 
-    /// The number of hashing threads.
+    /// How torrents are read when they are created or checked.
     #[must_use]
-    pub fn hashing_threads_count(&self) -> usize {
-        match (&self.hashing_threads, &self.cores) {
-            (Auto::Fixed(threads), _) => *threads as usize,
-            (Auto::Auto, Auto::Fixed(cores)) => cores.len(),
-            (Auto::Auto, Auto::Auto) => cpus_allowed().len(),
+    pub fn scan_options(&self) -> scan::Options {
+        scan::Options {
+            threads: match self.hashing_threads {
+                Auto::Fixed(threads) => NonZeroUsize::new(threads as usize),
+                Auto::Auto => None,
+            },
+            memory_len: usize::try_from(self.hashing_memory).unwrap_or(usize::MAX),
+            io_mode: self.io_mode,
         }
     }
 }

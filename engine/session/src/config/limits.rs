@@ -42,8 +42,8 @@ pub(super) const FILES_OPEN_MAX: RangeInclusive<u64> = 16..=1_000_000;
 /// Most: more threads than CPUs of any machine only wait for each other.
 pub(super) const HASHING_THREADS: RangeInclusive<u64> = 1..=1024;
 
-/// Most: the deepest queue a block device has (NVMe: 65,535, of which no device profits beyond a few hundred).
-pub(super) const READ_DEPTH: RangeInclusive<u64> = 1..=1024;
+/// Least: a few reads of 1 MiB. Most: far more than any disk needs to be busy.
+pub(super) const HASHING_MEMORY: RangeInclusive<u64> = 4 << 20..=16 << 30;
 
 /// The whole file is read into memory. The documented defaults are about 6 KiB.
 pub(super) const FILE_SIZE_MAX: u64 = 1 << 20;

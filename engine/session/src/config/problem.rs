@@ -5,7 +5,7 @@
 
 use super::document::Entry;
 use super::{Expected, SettingError, limits};
-use crate::printable::Printable;
+use crate::printable::{Printable, PrintablePath};
 use crate::units;
 use std::fmt;
 use std::io;
@@ -205,27 +205,27 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ConfigError::Unreadable { file, error } => {
-                write!(out, "{}: cannot be read: {error}", file.display())
+                write!(out, "{}: cannot be read: {error}", PrintablePath(file))
             }
             ConfigError::TooLarge { file } => {
                 let most = units::exact_size(limits::FILE_SIZE_MAX);
                 write!(
                     out,
                     "{}: larger than {most}, so not a configuration of shoal",
-                    file.display()
+                    PrintablePath(file)
                 )
             }
             ConfigError::NotUtf8 { file, line } => {
                 write!(
                     out,
                     "{}:{line}: not UTF-8; save the file as UTF-8",
-                    file.display()
+                    PrintablePath(file)
                 )
             }
             ConfigError::Invalid { file, problems } => {
                 for (index, problem) in problems.iter().enumerate() {
                     let line_break = if index == 0 { "" } else { "\n" };
-                    write!(out, "{line_break}{}:{problem}", file.display())?;
+                    write!(out, "{line_break}{}:{problem}", PrintablePath(file))?;
                 }
                 Ok(())
             }

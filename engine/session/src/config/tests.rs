@@ -141,9 +141,9 @@ fn aliases_are_refused_and_not_expanded() {
     let problems = Config::parse(&laughs).expect_err("the text has mistakes");
     assert_eq!(problems.len(), 26, "one for each line, and soon");
     check_refused(
-        "read_depth: &depth 4\nhashing_threads: *depth\n",
+        "upload_slots: &few 4\nhashing_threads: *few\n",
         &[
-            "1:13: `read_depth` uses an anchor, alias or tag; write the value itself",
+            "1:15: `upload_slots` uses an anchor, alias or tag; write the value itself",
             "2:18: `hashing_threads` uses an anchor, alias or tag; write the value itself",
         ],
     );
@@ -152,16 +152,16 @@ fn aliases_are_refused_and_not_expanded() {
 #[test]
 fn nothing_is_guessed_from_the_look_of_a_value() {
     check_refused(
-        "io_mode: no\nupload_slots: on\npeers_max: 1e9\nread_depth: 017\nfiles_open_max: 0x100\n\
-         requests_per_peer_max: 1_000\nhashing_threads: !!int 2\n",
+        "io_mode: no\nupload_slots: on\npeers_max: 1e9\nhashing_threads: 017\nfiles_open_max: 0x100\n\
+         requests_per_peer_max: 1_000\nidle_timeout: !!str 5m\n",
         &[
             "1:10: `io_mode` is `no`; it takes auto, direct or buffered",
             "2:15: `upload_slots` is `on`; it takes a whole number from 1 to 1000000, or unlimited",
             "3:12: `peers_max` is `1e9`; it takes a whole number from 1 to 1000000",
-            "4:13: `read_depth` is `017`; it takes a whole number from 1 to 1024, or auto",
+            "4:18: `hashing_threads` is `017`; it takes a whole number from 1 to 1024, or auto",
             "5:17: `files_open_max` is `0x100`; it takes a whole number from 16 to 1000000",
             "6:24: `requests_per_peer_max` is `1_000`; it takes a whole number from 32 to 65536",
-            "7:18: `hashing_threads` uses an anchor, alias or tag; write the value itself",
+            "7:15: `idle_timeout` uses an anchor, alias or tag; write the value itself",
         ],
     );
 }

@@ -4,6 +4,7 @@
 //! The same readers serve the configuration file and the command line.
 
 use crate::units;
+use shoal_uring::kernel::IoMode;
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -16,17 +17,6 @@ pub enum Auto<T> {
     Auto,
     /// As configured.
     Fixed(T),
-}
-
-/// How payload is read from files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IoMode {
-    /// Around the page cache where the file system supports it, through it elsewhere; decided per file system.
-    Auto,
-    /// Always around the page cache (`O_DIRECT`); files on a file system that cannot are an error.
-    Direct,
-    /// Always through the page cache.
-    Buffered,
 }
 
 /// How many peers of one torrent are unchoked at a time.
@@ -144,6 +134,14 @@ pub(super) fn io_mode(text: &str) -> Result<IoMode, Expected> {
     }
 }
 
+pub(super) fn write_io_mode(mode: IoMode) -> &'static str {
+    match mode {
+        IoMode::Auto => "auto",
+        IoMode::Direct => "direct",
+        IoMode::Buffered => "buffered",
+    }
+}
+
 pub(super) fn upload_slots(text: &str, range: RangeInclusive<u64>) -> Result<UploadSlots, Expected> {
     if text == "unlimited" {
         return Ok(UploadSlots::Unlimited);
@@ -199,16 +197,6 @@ impl<T> Auto<T> {
             Auto::Auto => Auto::Auto,
             Auto::Fixed(value) => Auto::Fixed(convert(value)),
         }
-    }
-}
-
-impl fmt::Display for IoMode {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            IoMode::Auto => "auto",
-            IoMode::Direct => "direct",
-            IoMode::Buffered => "buffered",
-        })
     }
 }
 

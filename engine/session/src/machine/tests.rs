@@ -59,12 +59,13 @@ fn a_cpu_that_does_not_exist_is_refused_by_its_number() {
 fn what_is_left_to_the_machine_follows_it() {
     let config = Config::default();
     assert_eq!(config.cpus(), Ok(cpus_allowed()));
-    assert_eq!(config.hashing_threads_count(), cpus_allowed().len());
+    assert_eq!(config.scan_options().threads, None);
     assert!(config.cache_size_bytes() <= 1 << 30);
     let fixed = Config {
         cache_size: Auto::Fixed(0),
         hashing_threads: Auto::Fixed(3),
         ..Config::default()
     };
-    assert_eq!((fixed.cache_size_bytes(), fixed.hashing_threads_count()), (0, 3));
+    assert_eq!(fixed.cache_size_bytes(), 0);
+    assert_eq!(fixed.scan_options().threads.map(usize::from), Some(3));
 }
