@@ -280,11 +280,6 @@ impl<'a> Dict<'a> {
             Some((key, inner.next().expect("a checked key has a value")))
         })
     }
-
-    /// The dictionary as a value.
-    pub fn value(self) -> Value<'a> {
-        self.0
-    }
 }
 
 impl<'a> List<'a> {

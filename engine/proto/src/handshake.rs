@@ -56,12 +56,6 @@ impl Handshake {
         })
     }
 
-    /// Whether bytes that have arrived so far can still become a handshake: lets a caller hang up early.
-    pub fn may_start_with(bytes: &[u8]) -> bool {
-        let len = bytes.len().min(PREAMBLE.len());
-        bytes[..len] == PREAMBLE[..len]
-    }
-
     /// The bytes to send.
     pub fn encode(&self) -> [u8; HANDSHAKE_LEN] {
         let mut bytes = [0; HANDSHAKE_LEN];

@@ -157,11 +157,6 @@ impl Layout {
         (len > 0 && end <= self.piece_len(piece)).then_some(Span { piece, offset, len })
     }
 
-    /// A file by the number that somebody else gave, if there is such a file.
-    pub fn file_index(&self, index: u32) -> Option<FileIndex> {
-        ((index as usize) < self.files.len()).then_some(FileIndex(index))
-    }
-
     /// How many pieces there are; at least 1.
     pub fn pieces(&self) -> u32 {
         self.pieces
@@ -200,15 +195,6 @@ impl Layout {
     /// Offset of the span's first byte in the payload.
     pub fn offset(&self, span: Span) -> u64 {
         self.piece_offset(span.piece) + u64::from(span.offset)
-    }
-
-    /// The whole piece as a span.
-    pub fn piece_span(&self, piece: PieceIndex) -> Span {
-        Span {
-            piece,
-            offset: 0,
-            len: self.piece_len(piece),
-        }
     }
 
     /// How many blocks of [`BLOCK_LEN`] the piece has, a shorter last one included.

@@ -11,8 +11,8 @@ use crate::layout::BLOCK_LEN;
 /// Lists and dictionaries inside one another. A torrent file needs 5; libtorrent stops at 100 as well.
 pub const BENCODE_DEPTH_MAX: usize = 100;
 
-/// Tokens (integers, strings, starts and ends) in one document. The largest legal torrent file has 7 tokens for each of
-/// its [`FILES_MAX`] files, just under this; libtorrent has the same cap.
+/// Tokens (integers, strings, starts and ends) in one document. libtorrent has the same limit; it is what bounds
+/// [`FILES_MAX`].
 pub const BENCODE_TOKENS_MAX: usize = 3_000_000;
 
 // Torrents.
@@ -33,11 +33,12 @@ pub const PIECE_LENGTH_MAX: u32 = 1 << 28;
 /// Bytes of payload in one torrent: 512 TiB, so that no sum of file lengths can overflow.
 pub const TOTAL_LEN_MAX: u64 = PIECES_MAX as u64 * PIECE_LENGTH_MAX as u64;
 
-/// Bytes of the shortest entry that names a file: `d6:lengthi0e4:pathl1:aee`.
-pub const FILE_ENTRY_LEN_MIN: usize = 24;
+/// Tokens of the shortest entry that names a file: `d6:lengthi0e4:pathl1:aee`.
+pub const FILE_ENTRY_TOKENS: usize = 8;
 
-/// Files of one torrent: as many as the longest torrent file can name.
-pub const FILES_MAX: usize = METAINFO_LEN_MAX / FILE_ENTRY_LEN_MIN;
+/// Files of one torrent: 375,000, as many as a torrent file can name within its tokens. At 24 bytes for the shortest
+/// entry its bytes would allow a few more.
+pub const FILES_MAX: usize = BENCODE_TOKENS_MAX / FILE_ENTRY_TOKENS;
 
 /// Bytes in one element of a path: `NAME_MAX` of ext4, xfs and btrfs.
 pub const PATH_ELEMENT_LEN_MAX: usize = 255;
@@ -85,7 +86,7 @@ pub const EXTENDED_FRAME_LEN_MAX: u32 = 32 * 1024;
 /// Bytes that we read of the name a peer gives its software. Names in use have less than 40.
 pub const CLIENT_NAME_LEN_MAX: usize = 64;
 
-const _: () = assert!(FILES_MAX * 7 > BENCODE_TOKENS_MAX - 100_000 && FILES_MAX < u32::MAX as usize);
+const _: () = assert!(FILES_MAX * 24 <= METAINFO_LEN_MAX && FILES_MAX < u32::MAX as usize);
 const _: () = assert!(METAINFO_LEN_MAX / 20 <= PIECES_MAX as usize);
 const _: () = assert!(TOTAL_LEN_MAX < i64::MAX as u64);
 const _: () = assert!(PIECE_LENGTH_MIN <= BLOCK_LEN && BLOCK_LEN < PIECE_LENGTH_MAX);
