@@ -1,7 +1,7 @@
 //! Writing torrent files.
 //!
-//! What is written is canonical bencode and is read back before it is returned, so that we never write a torrent that
-//! we would refuse, and the info-hash that is printed is that of the bytes on disk.
+//! What is written is canonical bencode and is read back before it is returned, so that we never write a
+//! torrent that we would refuse, and the info-hash that is printed is that of the bytes on disk.
 
 use std::sync::Arc;
 
@@ -9,13 +9,14 @@ use super::error::{Context, MetainfoError, Place, Problem};
 use super::{Attributes, Metainfo, PIECE_HASH_LEN};
 use crate::bencode::{DictWriter, ListWriter, write_dict};
 use crate::digest::Digest;
-use crate::layout::{FileLength, Layout, LayoutError};
+use crate::layout::{FileLength, Layout};
 use crate::url::{TRACKER_SCHEMES, WEB_SEED_SCHEMES, usable};
 
 /// The shortest piece that is chosen for a new torrent, in bytes: one block.
 const PIECE_LENGTH_CHOSEN_MIN: u64 = 16 * 1024;
 
-/// The longest piece that is chosen for a new torrent, in bytes: longer ones make clients hold much that is not verified.
+/// The longest piece that is chosen for a new torrent, in bytes: longer ones make clients hold much that is
+/// not verified.
 const PIECE_LENGTH_CHOSEN_MAX: u64 = 16 * 1024 * 1024;
 
 /// The most pieces that are chosen for a new torrent, until pieces are at their longest: 40 KiB of hashes.
@@ -111,8 +112,8 @@ impl MetainfoBuilder {
         }
     }
 
-    /// The layout of the payload, for hashing its pieces. Refuses everything that [`MetainfoBuilder::build`] would,
-    /// before the time for hashing is spent.
+    /// The layout of the payload, for hashing its pieces. Refuses everything that [`MetainfoBuilder::build`]
+    /// would, before the time for hashing is spent.
     pub fn layout(&self) -> Result<Arc<Layout>, MetainfoError> {
         let lengths = match &self.content {
             Content::File { len, .. } => vec![FileLength {
@@ -121,25 +122,9 @@ impl MetainfoBuilder {
             }],
             Content::Folder(files) => files.iter().map(FileEntry::length).collect(),
         };
-        let key = match &self.content {
-            Content::File { .. } => "length",
-            Content::Folder(_) => "files",
-        };
-        let layout = Layout::new(self.piece_length, lengths).map_err(|error| {
-            let key = if matches!(error, LayoutError::PieceLength { .. }) {
-                "piece length"
-            } else {
-                key
-            };
-            MetainfoError::Entry {
-                place: Place {
-                    context: Context::Info,
-                    key,
-                },
-                problem: error.into(),
-            }
-        })?;
-        let no_hashes = vec![Digest::Sha1([0; PIECE_HASH_LEN]); layout.pieces() as usize];
+        // Lengths that make no layout are refused on reading back, where the sentence names their key.
+        let pieces = Layout::new(self.piece_length, lengths).map_or(0, |layout| layout.pieces());
+        let no_hashes = vec![Digest::Sha1([0; PIECE_HASH_LEN]); pieces as usize];
         Ok(self.build(&no_hashes)?.metainfo.layout().clone())
     }
 
@@ -241,8 +226,8 @@ impl Attributes {
     }
 }
 
-/// The piece length for a payload of so many bytes, when nobody asks for another: the shortest power of two that makes at
-/// most 2,048 pieces, so 1,025 to 2,048 of them, but at least 16 KiB and at most 16 MiB.
+/// The piece length for a payload of so many bytes, when nobody asks for another: the shortest power of two
+/// that makes at most 2,048 pieces, so 1,025 to 2,048 of them, but at least 16 KiB and at most 16 MiB.
 pub fn piece_length_for(total_len: u64) -> u32 {
     let wanted = total_len.div_ceil(PIECES_CHOSEN_MAX).next_power_of_two();
     let chosen = wanted.clamp(PIECE_LENGTH_CHOSEN_MIN, PIECE_LENGTH_CHOSEN_MAX);
