@@ -1,16 +1,18 @@
 //! Bencode (BEP 3): checking it, looking into it, writing it.
 //!
-//! [`decode`] walks the input once, without recursion and with a bound on depth and tokens, and checks all of it. What it
-//! returns is a view: a [`Value`] is the raw bytes of one value and where they stand, and finding something in it
-//! scans those bytes again. Nothing is copied, and the bytes that a hash signs are at hand as they arrived.
+//! [`decode`] walks the input once, without recursion and with a bound on depth and tokens, and checks all of
+//! it. What it returns is a view: a [`Value`] is the raw bytes of one value and where they stand, and finding
+//! something in it scans those bytes again. Nothing is copied, and the bytes that a hash signs are at hand as
+//! they arrived.
 //!
-//! What is refused, with the offset of the offending byte: leading zeros, `-0`, integers beyond `i64`, strings longer
-//! than the input, keys that are no strings, bytes behind the value. What is accepted though not canonical:
+//! What is refused, with the offset of the offending byte: leading zeros, `-0`, integers beyond `i64`,
+//! strings longer than the input, keys that are no strings, bytes behind the value. What is accepted though
+//! not canonical:
 //! - Keys out of order, as old tools wrote them. [`Document::disorder`] says where.
 //! - A key twice in one dictionary. The first one counts, here as in libtorrent; it is disorder as well.
 //!
-//! Decoded values are never written back: a torrent keeps its raw bytes. [`write_dict`] is for documents of our own
-//! and writes nothing that is not canonical.
+//! Decoded values are never written back: a torrent keeps its raw bytes. [`write_dict`] is for documents of
+//! our own and writes nothing that is not canonical.
 
 use std::ops::Range;
 

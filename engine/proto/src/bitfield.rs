@@ -1,10 +1,12 @@
 //! Which pieces somebody has: one bit for each piece of a torrent.
 //!
-//! Bits are kept in `u64` words in the order of the wire (the first piece is the highest bit of the first byte, hence of
-//! the first word), so that counting and searching go by words and the wire form is a byte swap away.
+//! Bits are kept in `u64` words in the order of the wire (the first piece is the highest bit of the first
+//! byte, hence of the first word), so that counting and searching go by words and the wire form is a byte
+//! swap away.
 //!
-//! Invariants: there is a bit for every piece and for none beyond: the spare bits of the last word are zero, and
-//! [`Bitfield::from_wire`] refuses a peer that sets them. Pieces given to one bitfield come from the layout it was made for.
+//! Invariants: there is a bit for every piece and for none beyond: the spare bits of the last word are zero,
+//! and [`Bitfield::from_wire`] refuses a peer that sets them. Pieces given to one bitfield come from the
+//! layout it was made for.
 
 use std::fmt;
 

@@ -1,8 +1,8 @@
 //! The hash that a piece must have.
 //!
-//! A value to compare, not a hash function: pieces are hashed by the world's hashing threads, many at a time. Version 1
-//! pieces have SHA-1 digests; the type has room for the SHA-256 of version 2 (BEP 52), so that neither hashing
-//! jobs nor storage plans change when it arrives.
+//! A value to compare, not a hash function: pieces are hashed by the world's hashing threads, many at a time.
+//! Version 1 pieces have SHA-1 digests; the type has room for the SHA-256 of version 2 (BEP 52), so that
+//! neither hashing jobs nor storage plans change when it arrives.
 
 use std::fmt;
 

@@ -1,11 +1,12 @@
 //! The extension handshake (BEP 10): what a peer can do beyond the reserved bits, and how to address it.
 //!
-//! A dictionary sent as extension message 0, soon after the handshake and again when something changes. Everything in
-//! it is optional and comes from somebody else, so it is read with tolerance: what is missing, of the wrong type or out of
-//! range reads as not said, and what follows the dictionary is not looked at. Only bytes that are no dictionary at
-//! all are an error.
+//! A dictionary sent as extension message 0, soon after the handshake and again when something changes.
+//! Everything in it is optional and comes from somebody else, so it is read with tolerance: what is missing,
+//! of the wrong type or out of range reads as not said, and what follows the dictionary is not looked at.
+//! Only bytes that are no dictionary at all are an error.
 //!
-//! Not here: the messages of the extensions themselves. BEP 21 (`upload_only`) is, as it lives in this dictionary.
+//! Not here: the messages of the extensions themselves. BEP 21 (`upload_only`) is, as it lives in this
+//! dictionary.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU8;
@@ -24,7 +25,8 @@ pub const HANDSHAKE_ID: u8 = 0;
 pub struct ExtensionHandshake {
     /// The messages that the sender understands (`m`).
     pub messages: ExtensionIds,
-    /// Name and version of the sender's software (`v`), without control characters, at most [`CLIENT_NAME_LEN_MAX`] bytes.
+    /// Name and version of the sender's software (`v`), without control characters, at most
+    /// [`CLIENT_NAME_LEN_MAX`] bytes.
     pub client: Option<String>,
     /// How many requests the sender keeps queued before it drops some (`reqq`).
     pub requests_len_max: Option<u32>,
@@ -38,7 +40,8 @@ pub struct ExtensionHandshake {
     pub upload_only: bool,
 }
 
-/// The ids under which a side wants to receive the messages of each extension; `None` where it does not know it.
+/// The ids under which a side wants to receive the messages of each extension; `None` where it does not know
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ExtensionIds {
     /// Donthave messages (BEP 54).

@@ -1,8 +1,8 @@
 //! The first 68 bytes of a peer connection, the same in both directions (BEP 3).
 //!
-//! `19 "BitTorrent protocol"`, eight reserved bytes that announce extensions, the info-hash, the peer id. This module
-//! encodes and parses that and no more: whether we have the torrent, and whether the peer id is our own, is for
-//! the caller to decide.
+//! `19 "BitTorrent protocol"`, eight reserved bytes that announce extensions, the info-hash, the peer id.
+//! This module encodes and parses that and no more: whether we have the torrent, and whether the peer id is
+//! our own, is for the caller to decide.
 
 use std::fmt;
 

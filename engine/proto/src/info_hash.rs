@@ -1,9 +1,9 @@
 //! What names a torrent: the hash of its `info` dictionary.
 //!
-//! Version 1 torrents (BEP 3) are named by a SHA-1 of 20 bytes, version 2 torrents (BEP 52) by a SHA-256 of 32. The
-//! handshake, trackers and the DHT have room for 20 bytes only: a version 2 torrent travels there under the first
-//! 20 bytes of its hash, which [`InfoHash::on_wire`] gives. What arrives from the wire therefore is always a
-//! [`InfoHash::V1`], and that is the form to look torrents up by.
+//! Version 1 torrents (BEP 3) are named by a SHA-1 of 20 bytes, version 2 torrents (BEP 52) by a SHA-256 of
+//! 32. The handshake, trackers and the DHT have room for 20 bytes only: a version 2 torrent travels there
+//! under the first 20 bytes of its hash, which [`InfoHash::on_wire`] gives. What arrives from the wire
+//! therefore is always a [`InfoHash::V1`], and that is the form to look torrents up by.
 
 use std::fmt;
 use std::str::FromStr;
@@ -110,7 +110,8 @@ fn hex<const N: usize>(text: &str) -> Result<[u8; N], InfoHashError> {
     Ok(bytes)
 }
 
-/// Reads 32 digits of base32 (RFC 4648, either case): 160 bits, so there is no padding. Old magnet links have them.
+/// Reads 32 digits of base32 (RFC 4648, either case): 160 bits, so there is no padding. Old magnet links have
+/// them.
 fn base32(text: &str) -> Result<[u8; 20], InfoHashError> {
     let mut bytes = [0; 20];
     for (at, character) in text.bytes().enumerate() {

@@ -1,16 +1,17 @@
 //! Where everything is: the one owner of every mapping between pieces, blocks and files.
 //!
-//! A torrent's payload is one stream of bytes. Pieces cut it at equal lengths, files lie in it one after another, blocks
-//! are what requests are made of. A [`Layout`] is a value of those lengths only: it knows neither names nor
-//! hashes, and never changes once built, so share it by `Arc`.
+//! A torrent's payload is one stream of bytes. Pieces cut it at equal lengths, files lie in it one after
+//! another, blocks are what requests are made of. A [`Layout`] is a value of those lengths only: it knows
+//! neither names nor hashes, and never changes once built, so share it by `Arc`.
 //!
 //! Invariants:
-//! - A [`PieceIndex`] is below the piece count of the layout it came from, a [`FileIndex`] below its file count, and a
-//!   [`Span`] lies inside its piece and is not empty. There is no other way to make one, so past this
-//!   door nothing is checked again.
+//! - A [`PieceIndex`] is below the piece count of the layout it came from, a [`FileIndex`] below its file
+//!   count, and a [`Span`] lies inside its piece and is not empty. There is no other way to make one, so past
+//!   this door nothing is checked again.
 //! - The segments of a range cover it exactly, in order, and none is empty.
 //!
-//! Version 2 torrents (BEP 52) align pieces to files; that will be another constructor here, not another type.
+//! Version 2 torrents (BEP 52) align pieces to files; that will be another constructor here, not another
+//! type.
 
 use std::fmt;
 
@@ -150,7 +151,8 @@ impl Layout {
         (index < self.pieces).then_some(PieceIndex(index))
     }
 
-    /// A part of a piece by the numbers that somebody else gave: `None` unless it has bytes and all of them exist.
+    /// A part of a piece by the numbers that somebody else gave: `None` unless it has bytes and all of them
+    /// exist.
     pub fn span(&self, piece: u32, offset: u32, len: u32) -> Option<Span> {
         let piece = self.piece(piece)?;
         let end = offset.checked_add(len)?;
@@ -238,7 +240,8 @@ impl Layout {
     pub fn segments(&self, start: u64, len: u64) -> impl Iterator<Item = Segment> + '_ {
         let end = start.checked_add(len).filter(|end| *end <= self.total_len);
         let end = end.expect("a range of payload must not pass the payload's end");
-        // Of files that start at the same byte only the last can have bytes, and it is the last that this finds.
+        // Of files that start at the same byte only the last can have bytes, and it is the last that this
+        // finds.
         let first = self
             .files
             .partition_point(|file| file.start <= start)

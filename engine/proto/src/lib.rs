@@ -1,12 +1,14 @@
 //! What is on the wire: values, and the state machine of one conversation.
 //!
-//! Everything a peer, a tracker or a torrent file can tell us enters the engine through this crate, and leaves it
-//! as a value whose type proves what was checked: a [`layout::PieceIndex`] is in range, a [`layout::Span`] lies
-//! inside its piece, the path of a [`metainfo::File`] cannot leave the torrent's folder.
+//! Everything a peer, a tracker or a torrent file can tell us enters the engine through this crate, and
+//! leaves it as a value whose type proves what was checked: a [`layout::PieceIndex`] is in range, a
+//! [`layout::Span`] lies inside its piece, the path of a [`metainfo::File`] cannot leave the torrent's
+//! folder.
 //!
-//! What this crate is not: it opens nothing, sends nothing and waits for nothing. It has no clock, no randomness, no
-//! thread and no unsafe code; identity (the random part of a peer id) and time arrive as arguments of the caller.
-//! It keeps no policy either: whether a peer is banned for a violation is decided above.
+//! What this crate is not: it opens nothing, sends nothing and waits for nothing. It has no clock, no
+//! randomness, no thread and no unsafe code; identity (the random part of a peer id) and time arrive as
+//! arguments of the caller. It keeps no policy either: whether a peer is banned for a violation is decided
+//! above.
 //!
 //! Invariants:
 //! - Hostile bytes never panic, and never cost more memory than [`limits`] says.

@@ -1,9 +1,9 @@
 //! Magnet links (BEP 9): a torrent named in one line.
 //!
-//! Read are `xt` (`urn:btih:` in hexadecimal or base32, `urn:btmh:` of version 2), `dn`, `tr`, `ws`, `x.pe` and `so`
-//! (BEP 53), also with a number behind as in `tr.1`; everything else is left out. The hash and the selection of files are
-//! read strictly, since a mistake there fetches something else; a tracker, web seed or peer that cannot be used
-//! is left out. What is written has the same parameters in that order.
+//! Read are `xt` (`urn:btih:` in hexadecimal or base32, `urn:btmh:` of version 2), `dn`, `tr`, `ws`, `x.pe`
+//! and `so` (BEP 53), also with a number behind as in `tr.1`; everything else is left out. The hash and the
+//! selection of files are read strictly, since a mistake there fetches something else; a tracker, web seed or
+//! peer that cannot be used is left out. What is written has the same parameters in that order.
 
 use std::fmt;
 use std::net::Ipv6Addr;

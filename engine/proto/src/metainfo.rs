@@ -1,16 +1,16 @@
 //! Torrent files: reading them with suspicion, writing them canonically.
 //!
-//! [`Metainfo::parse`] takes the bytes of a `.torrent` (BEP 3, with announce-list of BEP 12, `private` of BEP 27,
-//! `url-list` of BEP 19 and the attributes of BEP 47) and returns a value that is consistent: every piece has a hash,
-//! lengths add up, every path stays inside the torrent's folder and no two files share one.
+//! [`Metainfo::parse`] takes the bytes of a `.torrent` (BEP 3, with announce-list of BEP 12, `private` of BEP
+//! 27, `url-list` of BEP 19 and the attributes of BEP 47) and returns a value that is consistent: every piece
+//! has a hash, lengths add up, every path stays inside the torrent's folder and no two files share one.
 //!
-//! What is hashed is read strictly: an `info` that is wrong in any way is refused, with the key that is wrong. What stands
-//! around it is read with tolerance: an unusable tracker address is left out. The info-hash is taken from the raw bytes of
-//! `info`, whatever their order.
+//! What is hashed is read strictly: an `info` that is wrong in any way is refused, with the key that is
+//! wrong. What stands around it is read with tolerance: an unusable tracker address is left out. The
+//! info-hash is taken from the raw bytes of `info`, whatever their order.
 //!
-//! Not here: version 2 torrents. One that is only that is refused; a hybrid loads through its version 1 half, and
-//! its version 2 half is not looked at. `private` counts as set unless it is the integer 0: in doubt no address
-//! leaks. The rules for paths are those of [`TorrentPath`].
+//! Not here: version 2 torrents. One that is only that is refused; a hybrid loads through its version 1 half,
+//! and its version 2 half is not looked at. `private` counts as set unless it is the integer 0: in doubt no
+//! address leaks. The rules for paths are those of [`TorrentPath`].
 
 use std::fmt;
 use std::ops::Range;
@@ -56,7 +56,8 @@ pub struct Metainfo {
 /// One file of a torrent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
-    /// Where the file belongs below the data directory: the torrent's name first, where there are several files.
+    /// Where the file belongs below the data directory: the torrent's name first, where there are several
+    /// files.
     pub path: TorrentPath,
     /// Bytes in the file.
     pub len: u64,
@@ -69,12 +70,13 @@ pub struct File {
 pub enum FileKind {
     /// A file with payload.
     Regular(Attributes),
-    /// Zeros that only move the next file to the start of a piece. Never on disk, so its path is only a name to show.
+    /// Zeros that only move the next file to the start of a piece. Never on disk, so its path is only a name
+    /// to show.
     Padding,
     /// A link, without payload.
     Symlink {
-        /// A file, folder or other link of the same torrent, like [`File::path`]. Following links from here ends at a
-        /// file, or at a folder that the link is not in.
+        /// A file, folder or other link of the same torrent, like [`File::path`]. Following links from here
+        /// ends at a file, or at a folder that the link is not in.
         target: TorrentPath,
     },
 }
@@ -103,7 +105,8 @@ pub enum Caution {
         /// The other; there may be more such pairs.
         second: FileIndex,
     },
-    /// A name is not UTF-8 and has no variant that is: each wrong sequence reads as `_`, as it does in libtorrent.
+    /// A name is not UTF-8 and has no variant that is: each wrong sequence reads as `_`, as it does in
+    /// libtorrent.
     NotUtf8 {
         /// The key of the first such name.
         place: Place,
@@ -165,7 +168,8 @@ impl Metainfo {
         self.source.as_deref()
     }
 
-    /// Addresses of trackers in tiers (BEP 12): those of a tier are equals, a later tier is for when earlier ones fail.
+    /// Addresses of trackers in tiers (BEP 12): those of a tier are equals, a later tier is for when earlier
+    /// ones fail.
     pub fn trackers(&self) -> &[Vec<String>] {
         &self.trackers
     }

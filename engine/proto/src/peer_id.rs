@@ -1,8 +1,9 @@
-//! Who a peer says it is: twenty bytes, by convention (BEP 20) the name and version of its software and random bytes.
+//! Who a peer says it is: twenty bytes, by convention (BEP 20) the name and version of its software and
+//! random bytes.
 //!
-//! Ours is `-SH` and the version, `-`, and twelve bytes that the caller draws. A peer's is only a claim: it is shown to
-//! people and never decides anything. What it may contain is arbitrary, so nothing of it is displayed but
-//! names of our own and printable version digits.
+//! Ours is `-SH` and the version, `-`, and twelve bytes that the caller draws. A peer's is only a claim: it
+//! is shown to people and never decides anything. What it may contain is arbitrary, so nothing of it is
+//! displayed but names of our own and printable version digits.
 
 use std::fmt;
 

@@ -46,7 +46,8 @@ impl<'a> Reader<'a> {
         self.token().expect("what was checked once has tokens")
     }
 
-    /// Goes behind the next value of input that has been checked before; `None` at the end of what surrounds it.
+    /// Goes behind the next value of input that has been checked before; `None` at the end of what surrounds
+    /// it.
     pub(super) fn skip_checked_value(&mut self) -> Option<()> {
         let mut depth = 0;
         loop {
@@ -100,8 +101,8 @@ impl<'a> Reader<'a> {
         Ok(Token::Bytes(bytes))
     }
 
-    /// Digits up to and with the byte that ends them. `None` when they are more than `add` can hold; digits beyond that
-    /// are only looked at, so that a wrong byte among them is still what gets reported.
+    /// Digits up to and with the byte that ends them. `None` when they are more than `add` can hold; digits
+    /// beyond that are only looked at, so that a wrong byte among them is still what gets reported.
     fn number<N: Default>(
         &mut self,
         end: u8,

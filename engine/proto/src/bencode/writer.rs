@@ -1,5 +1,5 @@
-//! Writing canonical bencode. The writers keep the bytes balanced; keys out of order are a mistake of the program and
-//! panic.
+//! Writing canonical bencode. The writers keep the bytes balanced; keys out of order are a mistake of the
+//! program and panic.
 
 use std::ops::Range;
 

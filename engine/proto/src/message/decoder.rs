@@ -1,11 +1,12 @@
 //! The decoder of one connection's stream: arbitrary slices in, messages out.
 //!
-//! It keeps what is left of a frame at the end of a slice, and nothing else. See the parent module for its promises.
+//! It keeps what is left of a frame at the end of a slice, and nothing else. See the parent module for its
+//! promises.
 
 use super::{FrameError, Message, PREFIX_LEN, frame_len_max, is_known};
 
-/// Bytes of a frame that are collected without a heap allocation, prefix included: the length of a request, which is
-/// the longest message of fixed size, and the one that seeders receive.
+/// Bytes of a frame that are collected without a heap allocation, prefix included: the length of a request,
+/// which is the longest message of fixed size, and the one that seeders receive.
 const SHORT_LEN_MAX: usize = 17;
 
 /// Turns the bytes of a connection into messages.
@@ -72,8 +73,8 @@ impl Decoder {
         }
     }
 
-    /// Takes the next message off the front of `input`. `None` means that all of the input was taken and the next
-    /// message is not whole yet. After an error the connection cannot be read any further.
+    /// Takes the next message off the front of `input`. `None` means that all of the input was taken and the
+    /// next message is not whole yet. After an error the connection cannot be read any further.
     ///
     /// ```
     /// # use shoal_proto::message::{Decoder, Message};
@@ -90,8 +91,8 @@ impl Decoder {
             if let Pending::Nothing = self.pending {
                 self.release();
                 while let Some(frame) = self.whole_frame(input)? {
-                    // Handed on untouched: taking the result apart and putting it together again costs as much
-                    // as all the rest.
+                    // Handed on untouched: taking the result apart and putting it together again costs as
+                    // much as all the rest.
                     match Message::parse(frame) {
                         Ok(None) => {}
                         result => return result,
@@ -173,7 +174,8 @@ impl Decoder {
         }
     }
 
-    /// Decides how to collect a frame of which `len` bytes, the prefix or the prefix and the id, are in `head`.
+    /// Decides how to collect a frame of which `len` bytes, the prefix or the prefix and the id, are in
+    /// `head`.
     fn classify(&mut self, len: usize) -> Result<Pending, FrameError> {
         let prefix = self.head.first_chunk().expect("the head is longer than a prefix");
         let len_behind = self.checked_len(*prefix)?;
@@ -211,7 +213,8 @@ impl Decoder {
         end
     }
 
-    /// Doubles the body when it is full, but never beyond the frame, so that memory follows what the peer has sent.
+    /// Doubles the body when it is full, but never beyond the frame, so that memory follows what the peer has
+    /// sent.
     fn fill_body(&mut self, input: &mut &[u8], len_whole: usize) {
         let len_left = len_whole - self.body.len();
         let taken = cut(input, len_left);

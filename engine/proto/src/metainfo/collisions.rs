@@ -5,8 +5,8 @@ use super::{Caution, File, FileKind, TorrentPath};
 use crate::layout::{FileIndex, Layout};
 use crate::limits::SYMLINK_HOPS_MAX;
 
-/// Refuses files that share a path, files below files, and links that lead nowhere. Returns a caution about paths that
-/// differ in case only, if there are such.
+/// Refuses files that share a path, files below files, and links that lead nowhere. Returns a caution about
+/// paths that differ in case only, if there are such.
 pub(super) fn check(files: &[File], layout: &Layout) -> Result<Option<Caution>, MetainfoError> {
     let on_disk = OnDisk::new(files, layout);
     on_disk.check_paths()?;
@@ -55,8 +55,8 @@ impl<'f> OnDisk<'f> {
         Ok(())
     }
 
-    /// Whether a link, and the links it leads to, end at a regular file, or at a folder that has something in it and
-    /// not the link. A path through a link is in no list of files, so it leads nowhere.
+    /// Whether a link, and the links it leads to, end at a regular file, or at a folder that has something in
+    /// it and not the link. A path through a link is in no list of files, so it leads nowhere.
     fn leads_somewhere(&self, link: &TorrentPath, target: &'f TorrentPath) -> bool {
         let mut target = target;
         for _ in 0..SYMLINK_HOPS_MAX {

@@ -131,7 +131,8 @@ fn file_len(entry: &Entries<'_>, kind: &FileKind) -> Result<u64, MetainfoError> 
     Ok(len)
 }
 
-/// The path that BEP 47 recommends. What the torrent says is not looked at: it may be missing, and means nothing.
+/// The path that BEP 47 recommends. What the torrent says is not looked at: it may be missing, and means
+/// nothing.
 fn padding_path(name: &TorrentPath, len: u64) -> TorrentPath {
     let path = name.join([".pad", &len.to_string()]);
     path.expect("a short path below a folder of one element breaks no rule")

@@ -1,7 +1,8 @@
 //! Paths that a torrent may ask for.
 //!
-//! One principle: a path is used as it is, or the torrent is refused. A client that renames loses the data that is
-//! already on disk, and what it renames to collides with something else. So, for each element of a path:
+//! One principle: a path is used as it is, or the torrent is refused. A client that renames loses the data
+//! that is already on disk, and what it renames to collides with something else. So, for each element of a
+//! path:
 //!
 //! | element | rule |
 //! |---|---|
@@ -14,9 +15,9 @@
 //! | not UTF-8 | the `utf-8` variant counts where there is one; else each wrong sequence becomes `_`, as in libtorrent |
 //! | more than 255 bytes | refused: `NAME_MAX` |
 //!
-//! Nothing left, more than 100 elements, or more than [`PATH_LEN_MAX`] bytes in all: refused. Two files of one
-//! path, and a file below a file: refused. Paths that differ in case, or in how a letter is composed, are different
-//! files to Linux: they load, the former with a caution.
+//! Nothing left, more than 100 elements, or more than [`PATH_LEN_MAX`] bytes in all: refused. Two files of
+//! one path, and a file below a file: refused. Paths that differ in case, or in how a letter is composed, are
+//! different files to Linux: they load, the former with a caution.
 
 use std::fmt;
 use std::path::Path;
