@@ -211,7 +211,7 @@ impl fmt::Display for Caution {
             }
             Caution::CaseTwins { first, second } => write!(
                 formatter,
-                "the paths of files {first} and {second} differ in case only and need a file system that keeps case apart"
+                "the paths of files {first} and {second} differ in case only, which some file systems ignore"
             ),
             Caution::NotUtf8 { place } => write!(
                 formatter,

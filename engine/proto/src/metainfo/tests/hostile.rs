@@ -280,7 +280,7 @@ fn case_13_paths_that_differ_in_case_load_with_a_caution() {
     ]);
     assert_eq!(
         cautions(&torrent),
-        ["the paths of files 0 and 2 differ in case only and need a file system that keeps case apart"]
+        ["the paths of files 0 and 2 differ in case only, which some file systems ignore"]
     );
     let torrent = folder(&[entry("\u{e4}", &[]), entry("a\u{308}", &[])]);
     assert!(
