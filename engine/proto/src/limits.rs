@@ -27,8 +27,7 @@ pub const PIECES_MAX: u32 = 1 << 21;
 /// let a 10 MiB file order half a million hashing jobs for nothing. The smallest in use is 16 KiB.
 pub const PIECE_LENGTH_MIN: u32 = 1 << 10;
 
-/// Bytes in the longest piece: 256 MiB. The largest that tools offer is 128 MiB; a piece must fit memory to
-/// be verified.
+/// Bytes in the longest piece: 256 MiB. A piece that is fetched must fit memory until it is verified.
 pub const PIECE_LENGTH_MAX: u32 = 1 << 28;
 
 /// Bytes of payload in one torrent: 512 TiB, so that no sum of file lengths can overflow.
@@ -75,8 +74,8 @@ pub const MAGNET_LEN_MAX: usize = (TRACKERS_MAX + WEB_SEEDS_MAX) * URL_LEN_MAX *
 
 // Peer wire.
 
-/// Bytes that one request may ask for. Every client asks for 16 KiB; mainline closed connections above 128
-/// KiB.
+/// Bytes that one request may ask for: 128 KiB, where mainline closed the connection. Every client asks for
+/// 16 KiB.
 pub const REQUEST_LEN_MAX: u32 = 8 * BLOCK_LEN;
 
 /// Bytes in the frame of a piece message: id, index, begin and one block. We ask for blocks of [`BLOCK_LEN`]
