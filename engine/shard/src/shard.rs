@@ -175,3 +175,6 @@ impl Shard {
         CoreIndex((u32::from_be_bytes([a, b, c, d]) % u32::from(cores)) as u16)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,349 @@
+mod stage;
+
+use std::time::Duration;
+
+use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, proptest};
+use shoal_proto::layout::{BLOCK_LEN, FileLength, Layout};
+use shoal_proto::message::{BlockRequest, Decoder, Message};
+use shoal_world::{FileStamp, Socket};
+use stage::{INFO_HASH, Stage, content, stamp};
+
+use crate::{Cause, Command, Event};
+
+fn request(index: u32, begin: u32, length: u32) -> Message<'static> {
+    Message::Request(BlockRequest { index, begin, length })
+}
+
+/// The blocks and rejects that a peer received, in order.
+fn answers(stage: &Stage, socket: Socket, pieces: u32) -> Vec<(BlockRequest, Option<Vec<u8>>)> {
+    let wire = stage.wire.get(&socket).map_or(&[][..], Vec::as_slice);
+    let mut bytes = &wire[68..];
+    let mut decoder = Decoder::new(pieces);
+    let mut answers = Vec::new();
+    while let Some(message) = decoder.next(&mut bytes).expect("we speak by the book") {
+        match message {
+            Message::Piece { index, begin, data } => {
+                let block = BlockRequest {
+                    index,
+                    begin,
+                    length: data.len() as u32,
+                };
+                answers.push((block, Some(data.to_vec())));
+            }
+            Message::Reject(block) => answers.push((block, None)),
+            _ => {}
+        }
+    }
+    answers
+}
+
+/// The bytes of a torrent of these files.
+fn payload(files: &[i64]) -> Vec<u8> {
+    let file = |(index, len): (usize, &i64)| {
+        let byte = move |offset| {
+            if *len < 0 {
+                0
+            } else {
+                content(index as u32, offset)
+            }
+        };
+        (0..len.unsigned_abs()).map(byte).collect::<Vec<u8>>()
+    };
+    files.iter().enumerate().flat_map(file).collect()
+}
+
+fn check_block(payload: &[u8], piece_length: u32, block: BlockRequest, data: &[u8]) {
+    let start = block.index as usize * piece_length as usize + block.begin as usize;
+    assert!(
+        data == &payload[start..][..block.length as usize],
+        "{block:?} has other bytes"
+    );
+}
+
+const MIB: i64 = 1 << 20;
+
+#[test]
+fn a_peer_that_asks_gets_what_it_asked_for_in_order() {
+    let mut stage = Stage::new(16, 4, 1 << 18, &[MIB]);
+    let requests: Vec<Message<'_>> = (0..64)
+        .map(|i| request(i / 16, i % 16 * BLOCK_LEN, BLOCK_LEN))
+        .collect();
+    let peer = stage.peer(0, true, &[Message::Interested]);
+    stage.say(peer, &requests);
+    let answers = answers(&stage, peer, 4);
+    assert_eq!(answers.len(), 64);
+    let payload = payload(&[MIB]);
+    for ((block, data), asked) in answers.iter().zip(&requests) {
+        assert_eq!(Message::Request(*block), *asked);
+        check_block(&payload, 1 << 18, *block, data.as_ref().unwrap());
+    }
+    assert_eq!(stage.read_bytes, 1 << 20, "every byte was read once");
+}
+
+#[test]
+fn what_is_asked_for_while_choked_is_rejected_with_the_fast_extension_and_ignored_without() {
+    let mut stage = Stage::new(16, 4, 1 << 18, &[MIB]);
+    for (slot, fast) in [(0, true), (1, false)] {
+        let peer = stage.peer(slot, fast, &[request(0, 0, BLOCK_LEN)]);
+        assert_eq!(answers(&stage, peer, 4).len(), usize::from(fast));
+        assert_eq!(stage.read_bytes, 0);
+    }
+}
+
+#[test]
+fn a_choked_peer_forgets_its_requests() {
+    let mut stage = Stage::new(16, 0, 1 << 18, &[MIB]);
+    stage.takes.extend([u32::MAX, u32::MAX, 100]);
+    let peer = stage.peer(0, true, &[Message::Interested]);
+    let requests: Vec<Message<'_>> = (0..6)
+        .map(|block| request(0, block * BLOCK_LEN, BLOCK_LEN))
+        .collect();
+    stage.say(peer, &requests);
+    stage.say(peer, &[Message::NotInterested]);
+    stage.drain();
+    let answers = answers(&stage, peer, 4);
+    assert_eq!(answers.len(), 6, "each is answered");
+    assert_eq!(
+        answers.iter().filter(|(_, data)| data.is_none()).count(),
+        2,
+        "those that were not begun are rejected"
+    );
+}
+
+fn check_violation(messages: &[Message<'_>]) {
+    let mut stage = Stage::new(16, 0, 1 << 18, &[MIB]);
+    let peer = stage.peer(0, true, messages);
+    assert_eq!(stage.closed, [peer], "{messages:?}");
+    assert_eq!(stage.shard.counters().violations, 1);
+}
+
+#[test]
+fn what_the_protocol_forbids_ends_the_connection() {
+    check_violation(&[Message::Interested, request(4, 0, BLOCK_LEN)]);
+    check_violation(&[Message::Interested, request(0, u32::MAX, BLOCK_LEN)]);
+    check_violation(&[Message::Interested, request(0, 0, 0)]);
+    check_violation(&[Message::Interested, request(0, 0, 1 << 20)]);
+    check_violation(&[Message::Have(4)]);
+    check_violation(&[Message::Bitfield(&[0xff])]);
+    check_violation(&[Message::Bitfield(&[0x80, 0])]);
+    check_violation(&[Message::Bitfield(&[0x80]), Message::Bitfield(&[0x80])]);
+    check_violation(&[Message::HaveNone, Message::Bitfield(&[0x80])]);
+    check_violation(&[Message::Piece {
+        index: 0,
+        begin: 0,
+        data: b"unasked",
+    }]);
+    check_violation(&[Message::Reject(BlockRequest {
+        index: 0,
+        begin: 0,
+        length: BLOCK_LEN,
+    })]);
+    check_violation(&[Message::Suggest(9)]);
+    check_violation(&[Message::Extended {
+        id: 0,
+        payload: b"li",
+    }]);
+}
+
+#[test]
+fn two_who_have_everything_part() {
+    let mut stage = Stage::new(16, 0, 1 << 18, &[MIB]);
+    let peer = stage.peer(0, true, &[Message::HaveAll]);
+    assert_eq!(stage.closed, [peer]);
+    assert_eq!(stage.shard.counters().violations, 0);
+}
+
+#[test]
+fn silent_peers_are_closed_when_their_time_is_over() {
+    let mut stage = Stage::new(16, 0, 1 << 18, &[MIB]);
+    let peer = stage.peer(0, true, &[Message::Interested]);
+    stage.pass(Duration::from_secs(170));
+    assert_eq!(stage.closed, []);
+    stage.pass(Duration::from_secs(30));
+    assert_eq!(stage.closed, [peer]);
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_closed_and_holds_nothing_meanwhile() {
+    let mut stage = Stage::new(16, 0, 1 << 18, &[MIB]);
+    let peer = stage.peer(0, true, &[Message::Interested]);
+    stage.takes.push_back(0);
+    stage.say(peer, &[request(0, 0, BLOCK_LEN)]);
+    assert!(stage.shard.cache.is_idle(), "nothing is pinned for it");
+    for _ in 0..8 {
+        stage.pass(Duration::from_secs(10));
+        stage.say(peer, &[Message::KeepAlive]);
+    }
+    assert_eq!(stage.closed, [peer]);
+}
+
+fn check_changed(change: impl Fn(&mut FileStamp), expected: Cause) {
+    let mut stage = Stage::new(16, 0, 1 << 18, &[MIB, MIB]);
+    let peer = stage.peer(0, true, &[Message::Interested]);
+    let mut changed = stamp(1 << 20);
+    change(&mut changed);
+    stage.stamps.insert(1, changed);
+    stage.say(peer, &[request(0, 0, BLOCK_LEN)]);
+    assert_eq!(answers(&stage, peer, 8).len(), 1, "the other file is as it was");
+    stage.say(peer, &[request(4, 0, BLOCK_LEN)]);
+    assert_eq!(stage.closed, [peer]);
+    assert_eq!(
+        answers(&stage, peer, 8).len(),
+        1,
+        "nothing of the changed file is sent"
+    );
+    let [
+        Event::TorrentFailed {
+            info_hash: INFO_HASH,
+            failure,
+        },
+    ] = stage.events.as_slice()
+    else {
+        panic!("one failure is told: {:?}", stage.events);
+    };
+    assert_eq!(failure.cause, expected);
+}
+
+#[test]
+fn a_file_that_changed_ends_its_torrent_and_is_not_sent() {
+    check_changed(|stamp| stamp.modified_ns += 1, Cause::Written);
+    check_changed(|stamp| stamp.inode += 1, Cause::Replaced);
+    check_changed(|stamp| stamp.links = 0, Cause::Deleted);
+    check_changed(|stamp| stamp.size = 5, Cause::Resized { from: 1 << 20, to: 5 });
+}
+
+#[test]
+fn a_deleted_file_is_noticed_while_its_blocks_come_from_the_cache() {
+    let mut stage = Stage::new(16, 4, 1 << 18, &[1 << 18]);
+    let peer = stage.peer(0, true, &[Message::Interested]);
+    stage.say(peer, &[request(0, 0, BLOCK_LEN)]);
+    stage.stamps.insert(
+        0,
+        FileStamp {
+            links: 0,
+            ..stamp(1 << 18)
+        },
+    );
+    stage.say(peer, &[request(0, 0, BLOCK_LEN)]);
+    assert_eq!(
+        answers(&stage, peer, 1).len(),
+        2,
+        "verified bytes in memory stay right"
+    );
+    stage.pass(Duration::from_secs(5));
+    assert_eq!(stage.closed, [peer]);
+}
+
+#[test]
+fn a_file_touched_for_no_visible_reason_waits_until_it_is_verified_again() {
+    let mut stage = Stage::new(16, 0, 1 << 18, &[MIB]);
+    let peer = stage.peer(0, true, &[Message::Interested]);
+    let touched = FileStamp {
+        changed_ns: 99,
+        ..stamp(1 << 20)
+    };
+    stage.stamps.insert(0, touched);
+    stage.say(peer, &[request(0, 0, BLOCK_LEN)]);
+    let [Event::FileSuspect { info_hash, file }] = stage.events[..] else {
+        panic!("{:?}", stage.events)
+    };
+    assert_eq!(answers(&stage, peer, 4).len(), 0);
+    stage.command(Command::FileVerified {
+        info_hash,
+        file,
+        stamp: touched,
+    });
+    stage.turn(Vec::new());
+    assert_eq!(answers(&stage, peer, 4).len(), 1);
+}
+
+#[test]
+fn links_and_permissions_do_not_disturb() {
+    let mut stage = Stage::new(16, 0, 1 << 18, &[MIB]);
+    let peer = stage.peer(0, true, &[Message::Interested]);
+    stage.stamps.insert(
+        0,
+        FileStamp {
+            changed_ns: 99,
+            links: 2,
+            mode: 0o100_600,
+            ..stamp(1 << 20)
+        },
+    );
+    stage.say(peer, &[request(0, 0, BLOCK_LEN)]);
+    assert_eq!(answers(&stage, peer, 4).len(), 1);
+    assert_eq!(stage.events, []);
+}
+
+#[test]
+fn stopping_closes_everything_and_says_so() {
+    let mut stage = Stage::new(16, 4, 1 << 18, &[MIB]);
+    let peers = [
+        stage.peer(0, true, &[Message::Interested]),
+        stage.peer(1, false, &[]),
+    ];
+    stage.command(Command::Stop);
+    assert_eq!(stage.closed, peers);
+    assert_eq!(stage.events, [Event::Stopped]);
+}
+
+/// Files of every kind: large, tiny, empty, padding.
+fn files() -> impl Strategy<Value = Vec<i64>> {
+    let len = proptest::prop_oneof![
+        1_i64..200,
+        1_000_i64..700_000,
+        (1_i64..9000).prop_map(|len| -len),
+        0_i64..1
+    ];
+    proptest::collection::vec(len, 1..12)
+        .prop_filter("some payload", |files| files.iter().any(|len| *len > 0))
+}
+
+proptest! {
+    #![proptest_config(proptest::test_runner::Config { cases: 64, ..Default::default() })]
+
+    /// Whatever the layout, the requests, the memory and what sockets take: every request is answered once, in a
+    /// valid stream, with the right bytes, and at the end nothing is held.
+    #[test]
+    fn every_request_is_answered_with_the_right_bytes(
+        files in files(),
+        piece_length in proptest::sample::select(&[16_384_u32, 32_768, 65_536, 100_000, 262_144][..]),
+        extents in 2_u32..20,
+        frames in 0_u32..5,
+        picks in proptest::collection::vec((any::<u32>(), any::<bool>()), 1..120),
+        takes in proptest::collection::vec(0_u32..300_000, 0..60),
+    ) {
+        let lengths = files.iter().map(|len| FileLength { len: len.unsigned_abs(), padding: *len < 0 });
+        let layout = Layout::new(piece_length, lengths).unwrap();
+        let blocks: Vec<_> = layout.piece_indices().flat_map(|piece| layout.blocks(piece)).collect();
+        let mut stage = Stage::new(extents, frames, piece_length, &files);
+        let peers = [stage.peer(0, true, &[Message::Interested]), stage.peer(1, true, &[Message::Interested])];
+        stage.takes.extend(takes);
+        let mut asked = [Vec::new(), Vec::new()];
+        for (pick, which) in picks {
+            let block = BlockRequest::from(blocks[pick as usize % blocks.len()]);
+            asked[usize::from(which)].push(block);
+            stage.say(peers[usize::from(which)], &[Message::Request(block)]);
+        }
+        stage.drain();
+        stage.turn(Vec::new());
+        stage.drain();
+        prop_assert_eq!(&stage.closed, &[]);
+        let payload = payload(&files);
+        for (peer, mut asked) in peers.into_iter().zip(asked) {
+            let mut answered = Vec::new();
+            for (block, data) in answers(&stage, peer, layout.pieces()) {
+                if let Some(data) = data {
+                    check_block(&payload, piece_length, block, &data);
+                }
+                answered.push(block);
+            }
+            let key = |block: &BlockRequest| (block.index, block.begin);
+            answered.sort_by_key(key);
+            asked.sort_by_key(key);
+            prop_assert_eq!(answered, asked);
+        }
+        prop_assert!(stage.shard.cache.is_idle());
+        prop_assert!(stage.shard.reads.is_empty() && stage.shard.fills.is_empty());
+    }
+}

@@ -1,0 +1,372 @@
+//! A world of a few lines for the shard's own tests: memory is vectors, files are a formula, sockets take what the
+//! test says. It performs every operation at once and in order; faults are the simulator's business.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shoal_proto::bitfield::Bitfield;
+use shoal_proto::handshake::{Handshake, Reserved};
+use shoal_proto::info_hash::InfoHash;
+use shoal_proto::layout::{FileLength, Layout};
+use shoal_proto::message::Message;
+use shoal_proto::peer_id::PeerId;
+use shoal_world::{
+    Buffer, Completion, CoreIndex, EXTENT_LEN, Extent, FRAME_LEN, File, FileStamp, Gather, Op, Opened, Part,
+    Pool, ReadDone, Socket, Time,
+};
+
+use super::super::Shard;
+use crate::{Command, Event, Seeding, Settings};
+
+pub(super) const INFO_HASH: InfoHash = InfoHash::V1([7; 20]);
+
+/// What a file is when nobody touches it.
+pub(super) fn stamp(size: u64) -> FileStamp {
+    FileStamp {
+        device: 1,
+        inode: 2,
+        size,
+        modified_ns: 3,
+        changed_ns: 4,
+        links: 1,
+        mode: 0o100_644,
+        uid: 0,
+        gid: 0,
+    }
+}
+
+/// Byte `offset` of file `file`.
+pub(super) fn content(file: u32, offset: u64) -> u8 {
+    (offset
+        .wrapping_mul(0x9e37_79b9)
+        .wrapping_add(u64::from(file) * 77)
+        >> 11) as u8
+}
+
+/// Received bytes and payload memory.
+#[derive(Default)]
+pub(super) struct Memory {
+    received: Vec<Option<Vec<u8>>>,
+    arena: Vec<u8>,
+    frames: Vec<Vec<u8>>,
+}
+
+impl Pool for Memory {
+    fn received(&self, buffer: Buffer) -> &[u8] {
+        self.received[usize::from(buffer.0)]
+            .as_deref()
+            .expect("a buffer that is the shard's")
+    }
+
+    fn release(&mut self, buffer: Buffer) {
+        assert!(
+            self.received[usize::from(buffer.0)].take().is_some(),
+            "a buffer was released twice"
+        );
+    }
+
+    fn extents(&self) -> u32 {
+        (self.arena.len() / EXTENT_LEN as usize) as u32
+    }
+
+    fn frames(&self) -> u32 {
+        self.frames.len() as u32
+    }
+}
+
+/// A shard, its world, and what its peers received.
+pub(super) struct Stage {
+    pub(super) shard: Shard,
+    pub(super) memory: Memory,
+    pub(super) now: Time,
+    pub(super) events: Vec<Event>,
+    /// What each socket was sent.
+    pub(super) wire: BTreeMap<Socket, Vec<u8>>,
+    pub(super) closed: Vec<Socket>,
+    /// How many bytes the next sends take; everything when there is nothing.
+    pub(super) takes: VecDeque<u32>,
+    /// The stamps of files that are not as they were.
+    pub(super) stamps: BTreeMap<u32, FileStamp>,
+    pub(super) read_bytes: u64,
+    lens: Vec<u64>,
+    open: BTreeMap<u32, u32>,
+    waiting: Vec<Op>,
+}
+
+impl Stage {
+    /// A shard that seeds one torrent of these files; a negative length is padding.
+    pub(super) fn new(extents: u32, frames: u32, piece_length: u32, files: &[i64]) -> Stage {
+        let memory = Memory {
+            received: Vec::new(),
+            arena: vec![0; (extents * EXTENT_LEN) as usize],
+            frames: vec![Vec::new(); frames as usize],
+        };
+        let mut stage = Stage {
+            shard: Shard::new(settings(), &memory),
+            memory,
+            now: Time::ZERO,
+            events: Vec::new(),
+            wire: BTreeMap::new(),
+            closed: Vec::new(),
+            takes: VecDeque::new(),
+            stamps: BTreeMap::new(),
+            read_bytes: 0,
+            lens: files.iter().map(|len| len.unsigned_abs()).collect(),
+            open: BTreeMap::new(),
+            waiting: Vec::new(),
+        };
+        let lengths = files.iter().map(|len| FileLength {
+            len: len.unsigned_abs(),
+            padding: *len < 0,
+        });
+        let layout = Arc::new(Layout::new(piece_length, lengths).unwrap());
+        let seeding = Seeding {
+            info_hash: INFO_HASH,
+            have: Bitfield::all(layout.pieces()),
+            paths: (0..files.len())
+                .map(|index| Arc::from(Path::new(&index.to_string())))
+                .collect(),
+            stamps: stage.lens.iter().map(|len| Some(stamp(*len))).collect(),
+            layout,
+        };
+        stage.command(Command::Add(Box::new(seeding)));
+        stage
+    }
+
+    pub(super) fn command(&mut self, command: Command) {
+        let mut ops = Vec::new();
+        self.shard.command(self.now, command, &mut ops);
+        self.perform(ops);
+    }
+
+    /// Lets time pass.
+    pub(super) fn pass(&mut self, duration: Duration) {
+        let until = self.now + duration;
+        while let Some(deadline) = self.shard.deadline().filter(|deadline| *deadline <= until) {
+            self.now = self.now.max(deadline);
+            self.turn(Vec::new());
+        }
+        self.now = until;
+        self.turn(Vec::new());
+    }
+
+    /// Delivers completions and performs what follows, until nothing does.
+    pub(super) fn turn(&mut self, mut done: Vec<Completion>) {
+        let mut ops = Vec::new();
+        self.shard.on(self.now, &mut done, &mut self.memory, &mut ops);
+        self.perform(ops);
+    }
+
+    /// A peer that has shaken hands and, after it, said these messages.
+    pub(super) fn peer(&mut self, slot: u32, fast: bool, messages: &[Message<'_>]) -> Socket {
+        let socket = Socket { slot, generation: 0 };
+        let address: SocketAddr = format!("10.0.0.{}:6881", slot + 1).parse().unwrap();
+        self.turn(vec![Completion::Accepted { socket, address }]);
+        let reserved = if fast {
+            Reserved::NONE.with_fast()
+        } else {
+            Reserved::NONE
+        };
+        let handshake = Handshake {
+            reserved,
+            info_hash: INFO_HASH,
+            peer_id: PeerId::new([9; 20]),
+        };
+        self.turn(vec![Completion::ReceivedExact {
+            socket,
+            bytes: handshake.encode().to_vec(),
+        }]);
+        self.say(socket, messages);
+        socket
+    }
+
+    /// Lets a peer say something.
+    pub(super) fn say(&mut self, socket: Socket, messages: &[Message<'_>]) {
+        let mut bytes = Vec::new();
+        messages.iter().for_each(|message| message.encode(&mut bytes));
+        for part in bytes.chunks(4096) {
+            let buffer = Buffer(self.memory.received.len() as u16 % 512);
+            self.memory.received.resize(512, None);
+            self.memory.received[usize::from(buffer.0)] = Some(part.to_vec());
+            self.turn(vec![Completion::Received { socket, buffer }]);
+        }
+    }
+
+    /// Lets every socket that waits take bytes again.
+    pub(super) fn drain(&mut self) {
+        while !self.waiting.is_empty() {
+            let ready = std::mem::take(&mut self.waiting);
+            let writable = ready.into_iter().map(|op| match op {
+                Op::AwaitWritable { socket } => Completion::Writable { socket },
+                other => panic!("only sockets wait: {other:?}"),
+            });
+            self.turn(writable.collect());
+        }
+    }
+
+    fn perform(&mut self, ops: Vec<Op>) {
+        let done: Vec<Completion> = ops.into_iter().filter_map(|op| self.perform_one(op)).collect();
+        self.events.extend(self.shard.events());
+        if !done.is_empty() {
+            self.turn(done);
+        }
+    }
+
+    fn perform_one(&mut self, op: Op) -> Option<Completion> {
+        Some(match op {
+            Op::Accept | Op::ReceiveExact { .. } | Op::Receive { .. } => return None,
+            Op::CloseFile { file } => {
+                self.open.remove(&file.0);
+                return None;
+            }
+            Op::AwaitWritable { .. } => {
+                self.waiting.push(op);
+                return None;
+            }
+            Op::Discard { frame } => {
+                self.memory.frames[frame.0 as usize].clear();
+                return None;
+            }
+            Op::HandOver { socket, .. } => {
+                self.closed.push(socket);
+                return None;
+            }
+            Op::Close { socket } => {
+                self.closed.push(socket);
+                self.waiting
+                    .retain(|op| !matches!(op, Op::AwaitWritable { socket: s } if *s == socket));
+                Completion::Closed { socket }
+            }
+            Op::Send { socket, gather } => {
+                let bytes = self.gathered(&gather);
+                self.send(socket, &bytes)
+            }
+            Op::SendFramed {
+                socket,
+                frame,
+                start,
+                len,
+            } => {
+                let bytes = self.memory.frames[frame.0 as usize][start as usize..][..len as usize].to_vec();
+                self.send(socket, &bytes)
+            }
+            Op::Open { token, path } => {
+                let index: u32 = path.to_str().unwrap().parse().unwrap();
+                self.open.insert(index, index);
+                Completion::Opened {
+                    token,
+                    result: Ok(Opened {
+                        file: File(index),
+                        stamp: self.stamp(index),
+                    }),
+                }
+            }
+            Op::Stamp { token, path } => {
+                let index = path.to_str().unwrap().parse().unwrap();
+                Completion::Stamped {
+                    token,
+                    result: Ok(self.stamp(index)),
+                }
+            }
+            Op::Read {
+                token,
+                file,
+                offset,
+                extent,
+                start,
+                len,
+            } => self.read(token, file, offset, extent, start, len),
+            Op::Fill { frame, gather } => {
+                assert!(
+                    self.memory.frames[frame.0 as usize].is_empty(),
+                    "a framed extent was written twice"
+                );
+                let bytes = self.gathered(&gather);
+                assert!(bytes.len() <= FRAME_LEN as usize);
+                self.memory.frames[frame.0 as usize] = bytes;
+                Completion::Filled {
+                    frame,
+                    result: Ok(()),
+                }
+            }
+        })
+    }
+
+    fn send(&mut self, socket: Socket, bytes: &[u8]) -> Completion {
+        let takes = self
+            .takes
+            .pop_front()
+            .map_or(bytes.len(), |takes| bytes.len().min(takes as usize));
+        self.wire.entry(socket).or_default().extend(&bytes[..takes]);
+        Completion::Sent {
+            socket,
+            result: Ok(takes as u32),
+        }
+    }
+
+    fn gathered(&self, gather: &Gather) -> Vec<u8> {
+        let part = |part: &Part| match *part {
+            Part::Bytes { start, len } => &gather.bytes[start as usize..][..len as usize],
+            Part::Extent { extent, start, len } => {
+                &self.memory.arena[(extent.0 * EXTENT_LEN + start) as usize..][..len as usize]
+            }
+        };
+        gather.parts.iter().flat_map(part).copied().collect()
+    }
+
+    fn read(
+        &mut self,
+        token: u32,
+        file: File,
+        offset: u64,
+        extent: Extent,
+        start: u32,
+        len: u32,
+    ) -> Completion {
+        assert!(self.open.contains_key(&file.0), "a closed file was read");
+        let size = self.stamp(file.0).size;
+        let arrived = size.saturating_sub(offset).min(u64::from(len)) as u32;
+        let place = (extent.0 * EXTENT_LEN + start) as usize;
+        for (byte, at) in self.memory.arena[place..][..arrived as usize]
+            .iter_mut()
+            .zip(offset..)
+        {
+            *byte = content(file.0, at);
+        }
+        self.read_bytes += u64::from(arrived);
+        Completion::Read {
+            token,
+            result: Ok(ReadDone {
+                len: arrived,
+                stamp: self.stamp(file.0),
+            }),
+        }
+    }
+
+    fn stamp(&self, file: u32) -> FileStamp {
+        self.stamps
+            .get(&file)
+            .copied()
+            .unwrap_or_else(|| stamp(self.lens[file as usize]))
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        core: CoreIndex(0),
+        cores: 1,
+        peer_id: PeerId::ours([1; 12]),
+        client: "shoal/test".into(),
+        upload_slots: None,
+        peers_max: 100,
+        peers_per_address_max: 10,
+        requests_per_peer_max: 500,
+        handshake_timeout: Duration::from_secs(10),
+        idle_timeout: Duration::from_secs(180),
+        send_stall_timeout: Duration::from_secs(60),
+        files_open_max: 4,
+    }
+}
