@@ -1,0 +1,112 @@
+use super::*;
+
+const SHAPE: Shape = Shape {
+    length: 3 * 65_536 + 100,
+    piece_length: 65_536,
+};
+
+#[test]
+fn content_is_the_same_however_it_is_cut() {
+    let content = Content::new(7);
+    let mut whole = vec![0; 10_000];
+    content.fill(0, &mut whole);
+    for (offset, len) in [
+        (0, 1),
+        (1, 3),
+        (3, 4_096),
+        (5, 0),
+        (8, 8),
+        (4_095, 4_098),
+        (9_999, 1),
+    ] {
+        let mut part = vec![0; len];
+        content.fill(offset as u64, &mut part);
+        assert_eq!(part, whole[offset..offset + len], "at {offset}, {len} bytes");
+    }
+}
+
+#[test]
+fn one_wrong_byte_anywhere_is_noticed() {
+    let content = Content::new(1);
+    let mut bytes = vec![0; 5_000];
+    content.fill(16_384, &mut bytes);
+    assert!(content.matches(16_384, &bytes));
+    assert!(!content.matches(16_392, &bytes));
+    for at in [0, 4_095, 4_096, 4_999] {
+        bytes[at] ^= 1;
+        assert!(!content.matches(16_384, &bytes), "at {at}");
+        bytes[at] ^= 1;
+    }
+}
+
+#[test]
+fn the_last_piece_takes_what_is_left() {
+    assert_eq!(SHAPE.pieces(), 4);
+    assert_eq!((SHAPE.piece_len(0), SHAPE.piece_len(3)), (65_536, 100));
+}
+
+#[test]
+fn metainfo_is_canonical_bencode() {
+    let info = metainfo::info(
+        "x.bin",
+        Shape {
+            length: 10,
+            piece_length: 16_384,
+        },
+        &[b'h'; 20],
+    );
+    let expected = b"d6:lengthi10e4:name5:x.bin12:piece lengthi16384e6:pieces20:hhhhhhhhhhhhhhhhhhhhe";
+    assert_eq!(info, expected);
+    let file = metainfo::file(&info);
+    assert!(
+        file.starts_with(
+            b"d8:announce27:http://127.0.0.1:1/announce10:created by11:shoal-bench4:infod6:length"
+        )
+    );
+    assert!(file.ends_with(b"hhee"));
+}
+
+#[test]
+fn data_is_written_once_and_reused_until_it_is_touched() {
+    let work = tempfile::tempdir().unwrap();
+    let recipe = Recipe {
+        name: "small".into(),
+        seed: 3,
+        shape: SHAPE,
+    };
+    let first = recipe.prepare(work.path()).unwrap();
+    let written = fs::read(&first.file).unwrap();
+    assert_eq!(written.len() as u64, SHAPE.length);
+    assert!(first.content.matches(0, &written));
+    let modified = modified_ns(&first.file).unwrap();
+
+    assert_eq!(recipe.prepare(work.path()).unwrap().info_hash, first.info_hash);
+    assert_eq!(
+        modified_ns(&first.file).unwrap(),
+        modified,
+        "written again although it was right"
+    );
+
+    fs::write(&first.file, b"something else").unwrap();
+    assert_eq!(recipe.prepare(work.path()).unwrap().info_hash, first.info_hash);
+    assert_eq!(fs::read(&first.file).unwrap(), written);
+}
+
+#[test]
+fn piece_hashes_are_those_of_the_file() {
+    let work = tempfile::tempdir().unwrap();
+    let torrent = Recipe {
+        name: "hashed".into(),
+        seed: 4,
+        shape: SHAPE,
+    }
+    .prepare(work.path())
+    .unwrap();
+    let hashes: Vec<u8> = fs::read(&torrent.file)
+        .unwrap()
+        .chunks(65_536)
+        .flat_map(|piece| Sha1::digest(piece).to_vec())
+        .collect();
+    let info = metainfo::info("hashed.bin", SHAPE, &hashes);
+    assert_eq!(torrent.info_hash, <[u8; 20]>::from(Sha1::digest(&info)));
+}
