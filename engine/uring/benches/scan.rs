@@ -1,8 +1,9 @@
-//! How fast a file is read and hashed, and what it costs: `cargo bench -p shoal-uring --bench scan -- FILE [PIECE_KIB]`.
+//! How fast a file is read and hashed, and what it costs:
+//! `cargo bench -p shoal-uring --bench scan -- [FILE [PIECE_KIB [WAY]]]`.
 //!
-//! Without a file it writes one of 1 GiB into the current directory and deletes it afterwards. "cold" is after the
-//! page cache was told to drop the file, "cached" after reading it once through the page cache. Both take turns, and
-//! the medians are printed. Compare "cold" with what the disk gives: `fio --name=read --filename=FILE --rw=read
+//! Without a file it writes one of 1 GiB into the current directory and deletes it afterwards. The ways are "cold"
+//! after the page cache was told to drop the file, "buffered" the same through the page cache, and "cached" after
+//! reading it once. They take turns, and the medians are printed; naming one measures that one alone. Compare "cold" with what the disk gives: `fio --name=read --filename=FILE --rw=read
 //! --bs=1M --direct=1 --iodepth=16 --ioengine=io_uring`.
 
 use std::fs::File;
@@ -35,34 +36,51 @@ fn main() -> io::Result<()> {
         .get(1)
         .map_or(Ok(1024), |kib| kib.parse())
         .map_err(io::Error::other)?;
-    let result = measure(&path, piece_kib * 1024);
+    let result = measure(&path, piece_kib * 1024, arguments.get(2).map(String::as_str));
     own.map_or(Ok(()), std::fs::remove_file)?;
     result
 }
 
-fn measure(path: &Path, piece_len: u32) -> io::Result<()> {
+/// The state of the page cache before a turn, and the way around or through it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Cold,
+    Buffered,
+    Cached,
+}
+
+fn measure(path: &Path, piece_len: u32, only: Option<&str>) -> io::Result<()> {
     let len = std::fs::metadata(path)?.len();
-    let mut cold = Vec::new();
-    let mut buffered = Vec::new();
-    let mut cached = Vec::new();
-    for _ in 0..TURNS {
-        drop_from_page_cache(path)?;
-        cold.push(turn(path, len, piece_len, IoMode::Auto));
-        drop_from_page_cache(path)?;
-        buffered.push(turn(path, len, piece_len, IoMode::Buffered));
-        load_into_page_cache(path)?;
-        cached.push(turn(path, len, piece_len, IoMode::Auto));
-    }
     let gib = len as f64 / f64::from(1 << 30);
+    let ways = [Way::Cold, Way::Buffered, Way::Cached];
+    let ways = ways
+        .into_iter()
+        .filter(|way| only.is_none_or(|only| format!("{way:?}").eq_ignore_ascii_case(only)));
+    let mut measured: Vec<(Way, Vec<Measured>)> = ways.map(|way| (way, Vec::new())).collect();
+    for _ in 0..TURNS {
+        for (way, turns) in &mut measured {
+            match way {
+                Way::Cold | Way::Buffered => drop_from_page_cache(path)?,
+                Way::Cached => load_into_page_cache(path)?,
+            }
+            let io_mode = if *way == Way::Buffered {
+                IoMode::Buffered
+            } else {
+                IoMode::Auto
+            };
+            turns.push(turn(path, len, piece_len, io_mode));
+        }
+    }
     println!(
-        "{:<24}{:>10}{:>10}{:>14}",
+        "{:<12}{:>10}{:>10}{:>14}",
         "medians", "wall s", "GiB/s", "CPU s/GiB"
     );
-    for (name, turns) in [("cold", cold), ("cold, buffered", buffered), ("cached", cached)] {
+    for (way, turns) in measured {
         let wall_s = median(turns.iter().map(|turn| turn.wall_s));
         let cpu_s = median(turns.iter().map(|turn| turn.cpu_s));
         println!(
-            "{name:<24}{wall_s:>10.3}{:>10.2}{:>14.3}",
+            "{:<12}{wall_s:>10.3}{:>10.2}{:>14.3}",
+            format!("{way:?}"),
             gib / wall_s,
             cpu_s / gib
         );

@@ -65,40 +65,36 @@ unsafe fn one_block<const N: usize>(abcd: &mut [__m128i; N], e: &mut [__m128i; N
     let big_endian = _mm_set_epi64x(0x0001_0203_0405_0607, 0x0809_0A0B_0C0D_0E0F);
     let (abcd_before, e_before) = (*abcd, *e);
     // The last 16 words of the message schedule of each lane, four in each register.
-    let mut words = [[_mm_setzero_si128(); N]; 4];
+    let mut words = [[_mm_setzero_si128(); 4]; N];
 
-    // Group `$group` is four rounds. Each register of words is made in three steps during the three groups before
-    // it is needed, so that no step waits for the one before.
+    // The words for the four rounds of group `$group`.
+    macro_rules! schedule {
+        ($group:expr, $lane:expr) => {
+            let words = &mut words[$lane];
+            if $group < 4 {
+                // SAFETY: four times 16 bytes are the block behind the pointer.
+                let bytes = unsafe { _mm_loadu_si128(block[$lane].add($group * 16).cast()) };
+                words[$group % 4] = _mm_shuffle_epi8(bytes, big_endian);
+            } else if $group < 20 {
+                let far = _mm_sha1msg1_epu32(words[$group % 4], words[($group + 1) % 4]);
+                let sum = _mm_xor_si128(far, words[($group + 2) % 4]);
+                words[$group % 4] = _mm_sha1msg2_epu32(sum, words[($group + 3) % 4]);
+            }
+        };
+    }
+    // Four rounds of each lane, and the words for its next four while the unit is at work. In this order, one lane
+    // after the other, the compiler keeps the newest words in registers and the older ones in memory.
     macro_rules! group {
         ($group:expr, $function:expr) => {
             for lane in 0..N {
-                if $group < 4 {
-                    // SAFETY: four times 16 bytes are the block behind the pointer.
-                    let bytes = unsafe { _mm_loadu_si128(block[lane].add($group * 16).cast()) };
-                    words[$group % 4][lane] = _mm_shuffle_epi8(bytes, big_endian);
-                }
                 let addend = if $group == 0 {
-                    _mm_add_epi32(e[lane], words[0][lane])
+                    _mm_add_epi32(e[lane], words[lane][0])
                 } else {
-                    _mm_sha1nexte_epu32(e[lane], words[$group % 4][lane])
+                    _mm_sha1nexte_epu32(e[lane], words[lane][$group % 4])
                 };
                 e[lane] = abcd[lane];
                 abcd[lane] = _mm_sha1rnds4_epu32::<$function>(abcd[lane], addend);
-            }
-            for lane in 0..N {
-                let newest = words[$group % 4][lane];
-                if (1..=16).contains(&$group) {
-                    let target = &mut words[($group + 3) % 4][lane];
-                    *target = _mm_sha1msg1_epu32(*target, newest);
-                }
-                if (2..=17).contains(&$group) {
-                    let target = &mut words[($group + 2) % 4][lane];
-                    *target = _mm_xor_si128(*target, newest);
-                }
-                if (3..=18).contains(&$group) {
-                    let target = &mut words[($group + 1) % 4][lane];
-                    *target = _mm_sha1msg2_epu32(*target, newest);
-                }
+                schedule!($group + 1, lane);
             }
         };
     }
@@ -110,6 +106,9 @@ unsafe fn one_block<const N: usize>(abcd: &mut [__m128i; N], e: &mut [__m128i; N
             group!($first + 3, $function);
             group!($first + 4, $function);
         };
+    }
+    for lane in 0..N {
+        schedule!(0, lane);
     }
     five_groups!(0, 0);
     five_groups!(5, 1);
