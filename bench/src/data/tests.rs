@@ -1,3 +1,5 @@
+use std::time::SystemTime;
+
 use super::*;
 
 const SHAPE: Shape = Shape {
@@ -67,7 +69,7 @@ fn metainfo_is_canonical_bencode() {
 }
 
 #[test]
-fn data_is_written_once_and_reused_until_it_is_touched() {
+fn data_is_written_once_and_again_when_it_is_wrong() {
     let work = tempfile::tempdir().unwrap();
     let recipe = Recipe {
         name: "small".into(),
@@ -75,21 +77,29 @@ fn data_is_written_once_and_reused_until_it_is_touched() {
         shape: SHAPE,
     };
     let first = recipe.prepare(work.path()).unwrap();
-    let written = fs::read(&first.file).unwrap();
-    assert_eq!(written.len() as u64, SHAPE.length);
-    assert!(first.content.matches(0, &written));
-    let modified = modified_ns(&first.file).unwrap();
+    let right = fs::read(&first.file).unwrap();
+    assert_eq!(right.len() as u64, SHAPE.length);
+    assert!(first.content.matches(0, &right));
 
+    // Some clients do this without changing anything.
+    File::options()
+        .write(true)
+        .open(&first.file)
+        .unwrap()
+        .set_modified(SystemTime::UNIX_EPOCH)
+        .unwrap();
     assert_eq!(recipe.prepare(work.path()).unwrap().info_hash, first.info_hash);
     assert_eq!(
-        modified_ns(&first.file).unwrap(),
-        modified,
-        "written again although it was right"
+        fs::metadata(&first.file).unwrap().modified().unwrap(),
+        SystemTime::UNIX_EPOCH,
+        "written again"
     );
 
-    fs::write(&first.file, b"something else").unwrap();
-    assert_eq!(recipe.prepare(work.path()).unwrap().info_hash, first.info_hash);
-    assert_eq!(fs::read(&first.file).unwrap(), written);
+    for wrong in [&right[1..], &vec![0; right.len()]] {
+        fs::write(&first.file, wrong).unwrap();
+        assert_eq!(recipe.prepare(work.path()).unwrap().info_hash, first.info_hash);
+        assert_eq!(fs::read(&first.file).unwrap(), right);
+    }
 }
 
 #[test]
