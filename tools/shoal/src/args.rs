@@ -15,8 +15,8 @@ Exit codes:
   2  bad input: arguments, files, configuration; nothing was written
   3  this machine refuses: io_uring, an address in use, no room to write
 
-Results go to stdout, diagnostics and progress to stderr. Progress is shown on a terminal only; NO_COLOR turns colours
-off. Every command takes --json.";
+Results go to stdout, diagnostics and progress to stderr. Progress is shown
+on a terminal only; NO_COLOR turns colours off. Every command takes --json.";
 
 /// Seeds BitTorrent at the speed of the machine: make, look at, check and serve torrents.
 #[derive(Debug, Parser)]
@@ -62,23 +62,26 @@ pub(crate) enum Command {
 
 const CREATE_HELP: &str = "\
 What becomes part of the torrent:
-  Files are ordered by the bytes of their path, as mktorrent orders them, so the same folder and the same piece length
-  give the same info-hash. Hidden files (names with a leading dot) are taken like all others, unless --skip-hidden is
-  given. Empty files are kept, empty folders are not. Symbolic links are followed. A file that changes while it is read
-  is an error.
+  Files stand in the order of the bytes of their paths, as with mktorrent, so
+  the same folder and piece length give the same info-hash. Hidden files
+  (names with a leading dot) are taken like all others, unless --skip-hidden
+  is given. Empty files are kept, empty folders are not. Symbolic links are
+  followed. A file that changes while it is read is an error.
 
-The torrent is written to NAME.torrent in the current folder, or to FILE, in one step: there is never half a file.
-A file that is already there is kept when it is the same torrent, and otherwise left alone with an error (exit 2).
+The torrent is written in one step: there is never half a file. One that is
+there already is kept if it is the same torrent; anything else in its place
+is left alone with an error (exit 2).
 
-SOURCE_DATE_EPOCH sets the creation date, for torrents that can be reproduced byte by byte.
+SOURCE_DATE_EPOCH sets the creation date, so that torrents can be made again
+byte by byte.
 
 Examples:
   shoal create holiday/ --tracker https://tracker.example/announce
   shoal create debian.iso -o /srv/torrents/debian.torrent --piece-length 1MiB
-  shoal create dataset/ --web-seed https://mirror.example/ --comment 'release 7' --json";
+  shoal create dataset/ --comment 'release 7' --skip-hidden --json";
 
 #[derive(Debug, Args)]
-#[command(after_help = CREATE_HELP)]
+#[command(args_override_self = true, after_help = CREATE_HELP)]
 pub(crate) struct Create {
     /// File or folder to make the torrent of
     #[arg(value_hint = ValueHint::AnyPath)]
@@ -139,13 +142,19 @@ pub(crate) struct Magnet {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
-The data is looked for where every client puts it: DIR/NAME, where NAME is the name in the torrent. Nothing is written.
-Exit code 0: everything is there and right. 1: pieces are missing or wrong; the files concerned are listed.
+#[command(
+    args_override_self = true,
+    after_help = "\
+The data is looked for where every client puts it: DIR/NAME, where NAME is
+the name in the torrent. Nothing is written.
+
+Exit code 0: everything is there and right. 1: pieces are missing or wrong;
+the files concerned are listed.
 
 Examples:
   shoal check debian.torrent --data /srv/data
-  shoal check debian.torrent --data /srv/data --json | jq .pieces.verified")]
+  shoal check debian.torrent --data /srv/data --json | jq .pieces.verified"
+)]
 pub(crate) struct Check {
     /// Torrent file
     #[arg(value_hint = ValueHint::FilePath)]
@@ -157,15 +166,21 @@ pub(crate) struct Check {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
-The data is checked first. A torrent with some pieces missing or wrong is served with those that are right; one without
-any is left out. `ready ADDR:PORT` is printed once peers are served. SIGINT or SIGTERM stops cleanly with exit code 0,
-a second one at once. A torrent whose files change while it is served is stopped with the reason; the others go on.
+#[command(
+    args_override_self = true,
+    after_help = "\
+The data is checked first. A torrent with some pieces missing or wrong is
+served with those that are right; one without any is left out. The line
+`ready ADDR:PORT` is printed once peers are served. A torrent whose files
+change while it is served is stopped with the reason; the others go on.
+
+SIGINT or SIGTERM stops cleanly with exit code 0, a second one at once.
 
 Examples:
   shoal seed debian.torrent --data /srv/data --listen 0.0.0.0:6881
   shoal seed *.torrent --data /srv/data --config /etc/shoal.yaml
-  shoal seed big.torrent --data /srv/data --listen 127.0.0.1:0 --cores 0,1 --trust --json")]
+  shoal seed big.torrent --data /srv/data --listen 127.0.0.1:0 --cores 0,1 --json"
+)]
 pub(crate) struct Seed {
     /// Torrent files
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -184,14 +199,19 @@ pub(crate) struct Seed {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
-The torrent is written to PATH.torrent unless -o is given, with the rules of `shoal create`. If it is there already and
-is that of PATH, it is used again. The magnet link and `ready ADDR:PORT` are printed once peers are served. SIGINT or
-SIGTERM stops cleanly with exit code 0, a second one at once.
+#[command(
+    args_override_self = true,
+    after_help = "\
+The torrent is written to PATH.torrent unless -o is given, with the rules of
+`shoal create`. If it is there already and is that of PATH, it is used again.
+The magnet link and `ready ADDR:PORT` are printed once peers are served.
+
+SIGINT or SIGTERM stops cleanly with exit code 0, a second one at once.
 
 Examples:
   shoal share holiday.mkv
-  shoal share dataset/ --listen 0.0.0.0:51413 -o /srv/torrents/dataset.torrent")]
+  shoal share dataset/ --listen 0.0.0.0:51413 -o /srv/dataset.torrent"
+)]
 pub(crate) struct Share {
     /// File or folder to share
     #[arg(value_hint = ValueHint::AnyPath)]

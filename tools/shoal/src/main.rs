@@ -16,9 +16,10 @@ mod settings;
 mod signals;
 
 use args::Arguments;
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use failure::{Exit, Failure};
+use shoal::printable::Printable;
 use std::process::ExitCode;
 
 /// Sessions allocate from many threads at once; the system's allocator would have them wait for each other.
@@ -49,16 +50,27 @@ fn arguments() -> Result<Option<Arguments>, Failure> {
             let _ = error.print();
             Ok(None)
         }
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            Err(Failure::bad_input("no command given; see shoal --help"))
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Err(Failure::bad_input(format!(
+            "no command given; see {} --help",
+            command_typed()
+        ))),
+        _ => {
+            let sentence = one_sentence(&error.to_string());
+            Err(Failure::bad_input(format!(
+                "{sentence}; see {} --help",
+                command_typed()
+            )))
         }
-        _ => Err(Failure::bad_input(one_sentence(&error.to_string()))),
     }
 }
 
-/// The several lines of an argument error as one: what is wrong, what is similar, where to read on.
+/// The several lines of an argument error as one: what is wrong, and what is similar.
 fn one_sentence(error: &str) -> String {
     let before_usage = error.split("\n\nUsage:").next().unwrap_or(error);
+    let before_usage = before_usage
+        .split("\n\nFor more information")
+        .next()
+        .unwrap_or(before_usage);
     let lines: Vec<&str> = before_usage
         .lines()
         .map(str::trim)
@@ -66,6 +78,19 @@ fn one_sentence(error: &str) -> String {
         .collect();
     let text = lines.join(" ");
     let text = text.strip_prefix("error: ").unwrap_or(&text);
-    let text = text.split(" For more information, try").next().unwrap_or(text);
-    format!("{}; see --help", text.replace(" tip: ", "; "))
+    Printable(&text.replace(" tip: ", "; ")).to_string()
+}
+
+/// `shoal` with as many commands as the arguments begin with.
+fn command_typed() -> String {
+    let mut command = Arguments::command();
+    let mut typed = "shoal".to_owned();
+    for argument in std::env::args().skip(1) {
+        let Some(found) = command.find_subcommand(&argument) else {
+            break;
+        };
+        typed = format!("{typed} {argument}");
+        command = found.clone();
+    }
+    typed
 }

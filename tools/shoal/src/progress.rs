@@ -17,28 +17,26 @@ pub(crate) struct Bar(ProgressBar);
 impl Bar {
     /// For making a torrent of a tree.
     pub(crate) fn hashing(tree: &Tree) -> Bar {
-        Bar::new(format!("hashing {}", Printable(&tree.name)), tree.total_len())
+        Bar::new("hashing", &tree.name, tree.total_len())
     }
 
     /// For checking the data of a torrent.
     pub(crate) fn checking(metainfo: &Metainfo) -> Bar {
-        Bar::new(
-            format!("checking {}", Printable(metainfo.name())),
-            metainfo.layout().total_len(),
-        )
+        Bar::new("checking", metainfo.name(), metainfo.layout().total_len())
     }
 
-    fn new(doing: String, total_bytes: u64) -> Bar {
-        let style = ProgressStyle::with_template(
-            "{msg} [{bar:24.cyan}] {percent:>3}% of {binary_total_bytes}  {binary_bytes_per_sec}  {eta} left",
-        )
-        .expect("the template is a constant")
-        .progress_chars("=> ");
+    fn new(doing: &str, name: &str, total_bytes: u64) -> Bar {
+        let template = "{msg} [{wide_bar:.cyan}] {percent:>3}%  {binary_bytes_per_sec}  {eta} left";
+        let style = ProgressStyle::with_template(template)
+            .expect("the template is a constant")
+            .progress_chars("=> ");
         let bar = ProgressBar::with_draw_target(
             Some(total_bytes),
             ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_S),
         );
-        Bar(bar.with_style(style).with_message(doing))
+        Bar(bar
+            .with_style(style)
+            .with_message(format!("{doing} {}", shortened(name))))
     }
 
     /// So many bytes are done.
@@ -50,6 +48,17 @@ impl Bar {
 impl Drop for Bar {
     fn drop(&mut self) {
         self.0.finish_and_clear();
+    }
+}
+
+/// The beginning of a name, so that a bar fits beside it.
+fn shortened(name: &str) -> String {
+    /// Half of the narrowest usual terminal, less what stands around.
+    const CHARS_MAX: usize = 30;
+    let name = Printable(name).to_string();
+    match name.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name,
     }
 }
 
