@@ -61,12 +61,11 @@ impl Kernel {
                 });
             }
             Op::Stamp { token, path } => match c_path(&path) {
-                // SAFETY: `statx` is plain data for which all zeroes is a value.
-                Ok(path) => self.look_up(Lookup::Stamp {
-                    token,
-                    path,
-                    raw: Box::new(unsafe { std::mem::zeroed() }),
-                }),
+                Ok(path) => {
+                    // SAFETY: `statx` is plain data for which all zeroes is a value.
+                    let raw = Box::new(unsafe { std::mem::zeroed() });
+                    self.look_up(Lookup::Stamp { token, path, raw });
+                }
                 Err(refusal) => self.ready.push(Completion::Stamped {
                     token,
                     result: Err(refusal),
@@ -181,7 +180,8 @@ impl Kernel {
         let connection = self.sockets.expect(socket);
         assert!(connection.closing.is_none(), "a socket was closed twice");
         if connection.is_quiet() {
-            self.closed(socket);
+            let closed = self.closed(socket);
+            self.ready.push(closed);
             return;
         }
         connection.closing = Some(Closing::Cancelling);
@@ -191,9 +191,10 @@ impl Kernel {
     }
 
     /// Closes a socket on which nothing is under way any more.
-    pub(super) fn closed(&mut self, socket: Socket) {
+    /// The completion must be delivered before any of a later life of the slot.
+    pub(super) fn closed(&mut self, socket: Socket) -> Completion {
         drop(self.sockets.remove(socket));
-        self.ready.push(Completion::Closed { socket });
+        Completion::Closed { socket }
     }
 
     fn hand_over(&mut self, socket: Socket, core: CoreIndex, first: Vec<u8>) {

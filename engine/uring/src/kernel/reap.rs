@@ -69,7 +69,6 @@ impl Kernel {
                 Kind::Drain => {}
             }
         }
-        done.append(&mut self.ready);
     }
 
     fn accepted(&mut self, reaped: Reaped, done: &mut Vec<Completion>) {
@@ -112,7 +111,7 @@ impl Kernel {
             .take()
             .expect("a receive completed that nobody started");
         if connection.closing.is_some() {
-            self.try_close(socket);
+            self.try_close(socket, done);
             return;
         }
         done.push(match reaped.outcome() {
@@ -140,7 +139,7 @@ impl Kernel {
             }
         }
         if closing {
-            self.try_close(socket);
+            self.try_close(socket, done);
         } else if !reaped.more() {
             self.receive_ended(socket, reaped.outcome(), done);
         }
@@ -176,7 +175,7 @@ impl Kernel {
         };
         done.push(Completion::Sent { socket, result });
         if closing {
-            self.try_close(socket);
+            self.try_close(socket, done);
         }
     }
 
@@ -185,13 +184,13 @@ impl Kernel {
         let connection = self.sockets.expect(socket);
         connection.polling = false;
         if connection.closing.is_some() {
-            self.try_close(socket);
+            self.try_close(socket, done);
         } else {
             done.push(Completion::Writable { socket });
         }
     }
 
-    fn cancelled(&mut self, reaped: Reaped, _done: &mut [Completion]) {
+    fn cancelled(&mut self, reaped: Reaped, done: &mut Vec<Completion>) {
         let socket = reaped.socket();
         let connection = self.sockets.expect(socket);
         assert!(
@@ -199,13 +198,13 @@ impl Kernel {
             "a cancellation that nobody asked for"
         );
         connection.closing = Some(Closing::Draining);
-        self.try_close(socket);
+        self.try_close(socket, done);
     }
 
-    fn try_close(&mut self, socket: Socket) {
+    fn try_close(&mut self, socket: Socket, done: &mut Vec<Completion>) {
         let connection = self.sockets.expect(socket);
         if connection.closing == Some(Closing::Draining) && connection.is_quiet() {
-            self.closed(socket);
+            done.push(self.closed(socket));
         }
     }
 

@@ -155,6 +155,45 @@ fn closing_ends_a_receive_that_is_under_way_and_the_slot_returns_as_another() {
     assert_ne!(again.generation, socket.generation);
 }
 
+/// A slot's end and its next life may complete in the same turn: the end comes first. Connections arrive from another
+/// thread while others close, until both have often met in one turn.
+#[test]
+fn a_slot_is_closed_before_it_is_used_again() {
+    const CONNECTIONS: usize = 3_000;
+    let mut bench = Bench::new();
+    let address = bench.address;
+    let visitors = std::thread::spawn(move || {
+        for _ in 0..CONNECTIONS {
+            drop(TcpStream::connect(address).unwrap());
+        }
+    });
+    let mut open = std::collections::BTreeSet::new();
+    let mut closed = 0;
+    bench.ops.push(Op::Accept);
+    while closed < CONNECTIONS {
+        let mut ops = Vec::new();
+        bench.until(|completion| {
+            match completion {
+                Completion::Accepted { socket, .. } => {
+                    assert!(
+                        open.insert(socket.slot),
+                        "a slot was used again before its end was told"
+                    );
+                    ops.extend([Op::Receive { socket: *socket }, Op::Close { socket: *socket }]);
+                }
+                Completion::Closed { socket } => {
+                    assert!(open.remove(&socket.slot));
+                    closed += 1;
+                }
+                _ => {}
+            }
+            Some(())
+        });
+        bench.ops.append(&mut ops);
+    }
+    visitors.join().unwrap();
+}
+
 #[test]
 fn a_socket_that_nobody_reads_takes_a_part_and_says_when_it_takes_more() {
     let mut bench = Bench::new();
