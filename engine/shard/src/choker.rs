@@ -41,10 +41,8 @@ impl Choker {
 
     /// A peer lost interest or is gone; it is choked from here on. Who takes its slot.
     pub(crate) fn leaves(&mut self, socket: Socket) -> Option<Change> {
-        if self.slots.is_none() {
-            // Nobody waits where nothing is bounded, and nobody's place in the queue matters.
-            return None;
-        }
+        // Where nothing is bounded nobody waits, and nobody's place in a queue matters.
+        self.slots?;
         self.waiting.retain(|other| *other != socket);
         self.served.retain(|other| *other != socket);
         self.fill()

@@ -273,20 +273,16 @@ impl Listener<'_> {
     }
 
     fn bitfield(&mut self, bits: &[u8]) -> Result<(), End> {
+        // BEP 3 wants it first, but aria2 (1.36) sends another one in place of many haves, also after a have-none: it
+        // counts whenever it comes.
         let bits = Bitfield::from_wire(bits, self.torrent.layout.pieces()).map_err(|_| End::Violation)?;
-        self.introduce(bits.count())
+        self.conversation.introduced = true;
+        self.possesses(bits.count())
     }
 
+    /// BEP 6: have-all and have-none are said once, before anything that depends on them.
     fn fast_introduction(&mut self, pieces: u32) -> Result<(), End> {
-        if !self.conversation.fast {
-            return Err(End::Violation);
-        }
-        self.introduce(pieces)
-    }
-
-    /// BEP 3 and 6: what a peer has is said once, before anything that depends on it.
-    fn introduce(&mut self, pieces: u32) -> Result<(), End> {
-        if self.conversation.introduced {
+        if !self.conversation.fast || self.conversation.introduced {
             return Err(End::Violation);
         }
         self.conversation.introduced = true;

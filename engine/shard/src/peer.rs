@@ -39,7 +39,7 @@ pub(crate) struct Conversation {
     pub(crate) weighed: bool,
     /// We serve it.
     pub(crate) unchoked: bool,
-    /// It has said which pieces it has, or something else instead: a bitfield is a violation from here on.
+    /// It has said which pieces it has, or something else instead: have-all and have-none are violations from here on.
     pub(crate) introduced: bool,
     /// Pieces it says it has; only the number matters to a seed.
     pub(crate) pieces: u32,

@@ -118,6 +118,14 @@ fn check_violation(messages: &[Message<'_>]) {
 }
 
 #[test]
+fn a_bitfield_may_come_again() {
+    let mut stage = Stage::new(16, 0, 1 << 18, &[MIB]);
+    let messages = [Message::HaveNone, Message::Bitfield(&[0x80]), Message::Have(1), Message::Bitfield(&[0xc0])];
+    stage.peer(0, true, &messages);
+    assert_eq!(stage.closed, []);
+}
+
+#[test]
 fn what_the_protocol_forbids_ends_the_connection() {
     check_violation(&[Message::Interested, request(4, 0, BLOCK_LEN)]);
     check_violation(&[Message::Interested, request(0, u32::MAX, BLOCK_LEN)]);
@@ -126,8 +134,8 @@ fn what_the_protocol_forbids_ends_the_connection() {
     check_violation(&[Message::Have(4)]);
     check_violation(&[Message::Bitfield(&[0xff])]);
     check_violation(&[Message::Bitfield(&[0x80, 0])]);
-    check_violation(&[Message::Bitfield(&[0x80]), Message::Bitfield(&[0x80])]);
-    check_violation(&[Message::HaveNone, Message::Bitfield(&[0x80])]);
+    check_violation(&[Message::HaveNone, Message::HaveNone]);
+    check_violation(&[Message::Bitfield(&[0x80]), Message::HaveNone]);
     check_violation(&[Message::Piece {
         index: 0,
         begin: 0,
