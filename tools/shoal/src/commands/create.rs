@@ -1,16 +1,14 @@
 //! `shoal create`.
 
 use crate::args::Create as Arguments;
+use crate::commands::show::{figures, torrent_json};
 use crate::failure::{Exit, Failure};
 use crate::output;
 use crate::progress::Bar;
-use serde_json::json;
 use shoal::config::Config;
 use shoal::create::{CreateError, Created, Details, Hidden, Plan, Stored, Tree, store};
 use shoal::printable::PrintablePath;
 use shoal::torrent_file;
-use shoal::units::{exact_size, rounded_size};
-use shoal_proto::magnet::Magnet;
 use shoal_proto::metainfo::Metainfo;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -94,51 +92,21 @@ pub(super) fn creation_date_s() -> Result<u64, Failure> {
     }
 }
 
+/// What `shoal show` says of it, and what became of the file.
 fn report(metainfo: &Metainfo, output: &Path, stored: Stored, json: bool) -> Result<Exit, Failure> {
-    let layout = metainfo.layout();
     if json {
-        output::json(&json!({
-            "file": output.to_string_lossy(),
-            "written": stored == Stored::Written,
-            "info_hash": metainfo.info_hash().to_string(),
-            "name": metainfo.name(),
-            "size_bytes": layout.total_len(),
-            "files": metainfo.files().len(),
-            "piece_length": layout.piece_length(),
-            "pieces": layout.pieces(),
-            "private": metainfo.is_private(),
-            "magnet": Magnet::from(metainfo).to_string(),
-        }))?;
+        let mut result = torrent_json(metainfo);
+        result["file"] = output.to_string_lossy().into();
+        result["written"] = (stored == Stored::Written).into();
+        output::json(&result)?;
         return Ok(Exit::Done);
     }
-    let kept = if stored == Stored::Kept {
-        " (was there already)"
-    } else {
-        ""
+    let kept = match stored {
+        Stored::Written => "",
+        Stored::Kept => " (was there already)",
     };
-    output::table(&[
-        ("torrent", format!("{}{kept}", PrintablePath(output))),
-        ("info-hash", metainfo.info_hash().to_string()),
-        (
-            "size",
-            format!("{} in {}", rounded_size(layout.total_len()), files(metainfo)),
-        ),
-        (
-            "pieces",
-            format!(
-                "{} of {}",
-                layout.pieces(),
-                exact_size(u64::from(layout.piece_length()))
-            ),
-        ),
-    ])?;
+    let mut rows = vec![("torrent", format!("{}{kept}", PrintablePath(output)))];
+    rows.extend(figures(metainfo));
+    output::table(&rows)?;
     Ok(Exit::Done)
-}
-
-/// How many files there are, in words.
-pub(super) fn files(metainfo: &Metainfo) -> String {
-    match metainfo.files().len() {
-        1 => "1 file".to_owned(),
-        count => format!("{count} files"),
-    }
 }

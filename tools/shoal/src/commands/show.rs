@@ -1,7 +1,6 @@
 //! `shoal show`: all that a torrent file or magnet link says.
 
 use crate::args::Show as Arguments;
-use crate::commands::create::files;
 use crate::failure::{Exit, Failure};
 use crate::output;
 use serde_json::{Value, json};
@@ -50,23 +49,8 @@ fn show_torrent(metainfo: &Metainfo) -> Result<(), Failure> {
 }
 
 fn torrent_rows(metainfo: &Metainfo) -> Vec<(&'static str, String)> {
-    let layout = metainfo.layout();
-    let mut rows = vec![
-        ("name", Printable(metainfo.name()).to_string()),
-        ("info-hash", metainfo.info_hash().to_string()),
-        (
-            "size",
-            format!("{} in {}", rounded_size(layout.total_len()), files(metainfo)),
-        ),
-        (
-            "pieces",
-            format!(
-                "{} of {}",
-                layout.pieces(),
-                exact_size(u64::from(layout.piece_length()))
-            ),
-        ),
-    ];
+    let mut rows = vec![("name", Printable(metainfo.name()).to_string())];
+    rows.extend(figures(metainfo));
     if metainfo.is_private() {
         rows.push(("private", "yes: peers come from the trackers only".to_owned()));
     }
@@ -89,6 +73,22 @@ fn torrent_rows(metainfo: &Metainfo) -> Vec<(&'static str, String)> {
     rows
 }
 
+/// What is worth knowing of every torrent: its hash and how large it is.
+pub(super) fn figures(metainfo: &Metainfo) -> [(&'static str, String); 3] {
+    let layout = metainfo.layout();
+    let size = rounded_size(layout.total_len());
+    let size = match metainfo.files().len() {
+        1 => format!("{size} in 1 file"),
+        count => format!("{size} in {count} files"),
+    };
+    let piece_length = exact_size(u64::from(layout.piece_length()));
+    [
+        ("info-hash", metainfo.info_hash().to_string()),
+        ("size", size),
+        ("pieces", format!("{} of {piece_length}", layout.pieces())),
+    ]
+}
+
 fn file_row(file: &File) -> (String, &str) {
     let size = match file.kind {
         FileKind::Regular(_) => rounded_size(file.len),
@@ -98,7 +98,7 @@ fn file_row(file: &File) -> (String, &str) {
     (size, file.path.as_str())
 }
 
-fn torrent_json(metainfo: &Metainfo) -> Value {
+pub(super) fn torrent_json(metainfo: &Metainfo) -> Value {
     let layout = metainfo.layout();
     let cautions: Vec<String> = metainfo.cautions().iter().map(ToString::to_string).collect();
     json!({
