@@ -37,14 +37,14 @@ pub struct Config {
 
     /// CPUs that run the engine, one pinned thread each: numbers such as `0,2` or `0-3`, or `auto`.
     /// Default: auto, every CPU this process may run on.
-    /// Cost: about 3 MiB and one thread a core, beside its share of arena and cache.
+    /// Cost: about 7 MiB and one thread a core, beside its share of arena and cache.
     /// Too few: one core is at 100 % while the disk and the network idle. Too many: other programs
     /// on this machine wait for a CPU.
     pub cores: Auto<Vec<usize>>,
 
     /// Registered memory that payload is read into before it is sent, for all cores together.
-    /// Default: 64MiB. Range: 4MiB to 64GiB.
-    /// Cost: exactly this much memory, taken and pinned at the start.
+    /// Default: 64MiB. Range: 16MiB to 64GiB.
+    /// Cost: this much memory, and 16 MiB a core at least, taken and pinned at the start.
     /// Too small: few reads are under way, the disk idles while peers wait. Too large: memory that
     /// the cache could use.
     pub arena_size: u64,

@@ -4,9 +4,9 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// Least: sixteen reads of 256 KiB, the number that keeps one disk busy. Most: 64 buffers of 1 GiB, which is what
-/// one ring can register at a gigabyte each on 64 cores.
-pub(super) const ARENA_SIZE: RangeInclusive<u64> = 4 << 20..=64 << 30;
+/// Least: 64 extents of 256 KiB, without which one core cannot work. Most: a gigabyte for each of 64 cores, far beyond
+/// what reads under way can use.
+pub(super) const ARENA_SIZE: RangeInclusive<u64> = 16 << 20..=64 << 30;
 
 /// Zero turns the cache off. Most: more memory than a machine of today has.
 pub(super) const CACHE_SIZE: RangeInclusive<u64> = 0..=16 << 40;

@@ -199,7 +199,7 @@ fn deep_nesting_is_a_mistake_like_another() {
 
 #[test]
 fn impossible_values_are_refused_with_what_is_possible() {
-    check_value("arena_size", "1MiB", "a size such as 64MiB, from 4MiB to 64GiB");
+    check_value("arena_size", "1MiB", "a size such as 64MiB, from 16MiB to 64GiB");
     check_value(
         "cache_size",
         "1GB",
