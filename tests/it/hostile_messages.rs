@@ -171,7 +171,7 @@ fn pieces_that_do_not_exist_are_not_announced() {
 }
 
 #[test]
-fn bitfields_of_the_wrong_size_or_at_the_wrong_time() {
+fn bitfields_of_the_wrong_size_and_at_the_wrong_time() {
     let target = Target::start();
     let len = target.sample.pieces().div_ceil(8) as usize;
     let first = |name: &str, bits: Vec<u8>, expected: Outcome| {
@@ -189,18 +189,31 @@ fn bitfields_of_the_wrong_size_or_at_the_wrong_time() {
         Outcome::HangUp,
     );
     let bitfield = Message::Bitfield { bits: vec![0; len] }.encode();
-    check_first(&target, "a bitfield twice", &bitfield.repeat(2), Outcome::HangUp);
+    // BEP 3 wants it first and once, but aria2 sends another one in place of many haves.
     check_first(
         &target,
-        "a bitfield and have none",
-        &[bitfield.clone(), frame(15, &[])].concat(),
-        Outcome::HangUp,
+        "a bitfield twice",
+        &bitfield.repeat(2),
+        Outcome::Harmless,
     );
-    let have = Message::Have { piece: 0 }.encode();
     check_first(
         &target,
-        "a bitfield after a have",
-        &[have, bitfield].concat(),
+        "have none and then a bitfield",
+        &[frame(15, &[]), bitfield.clone()].concat(),
+        Outcome::Harmless,
+    );
+    check(
+        &target,
+        "a bitfield after other messages",
+        FAST_AND_EXTENDED,
+        &bitfield,
+        Outcome::Harmless,
+    );
+    // BEP 6 leaves no such room for its own two.
+    check_first(
+        &target,
+        "a bitfield and then have none",
+        &[bitfield, frame(15, &[])].concat(),
         Outcome::HangUp,
     );
     target.assert_unharmed();

@@ -143,7 +143,7 @@ fn aria2_fetches_what_shoal_seeds() {
         ]);
         client.args([
             "--enable-dht=false",
-            "--enable-dht6=false",
+            "--disable-ipv6=true",
             "--bt-enable-lpd=false",
         ]);
         client.args([
