@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crossbeam::channel::{Receiver, Sender};
-use shoal_shard::{Command, Counters, Event, Settings, Shard};
+use shoal_shard::{Command, Counters, Event, Report, Settings, Shard};
 use shoal_uring::Refused;
 use shoal_uring::kernel::{self, Kernel};
 
@@ -23,13 +23,22 @@ pub(crate) enum Message {
     Broken,
 }
 
+/// What a core's thread is asked for.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// A command for its shard.
+    Command(Command),
+    /// What it serves to whom.
+    Report(Sender<Report>),
+}
+
 /// What a core's thread is made with.
 pub(crate) struct Parts {
     /// The CPU it runs on.
     pub(crate) cpu: usize,
     pub(crate) settings: Settings,
     pub(crate) kernel: kernel::Options,
-    pub(crate) commands: Receiver<Command>,
+    pub(crate) requests: Receiver<Request>,
     pub(crate) messages: Sender<Message>,
     pub(crate) counters: Arc<Published>,
 }
@@ -96,7 +105,7 @@ pub(crate) fn spawn(parts: Parts) -> std::io::Result<JoinHandle<()>> {
         run(
             kernel,
             parts.settings,
-            &parts.commands,
+            &parts.requests,
             &parts.messages,
             &parts.counters,
         );
@@ -106,7 +115,7 @@ pub(crate) fn spawn(parts: Parts) -> std::io::Result<JoinHandle<()>> {
 fn run(
     mut kernel: Kernel,
     settings: Settings,
-    commands: &Receiver<Command>,
+    requests: &Receiver<Request>,
     messages: &Sender<Message>,
     counters: &Published,
 ) {
@@ -115,10 +124,14 @@ fn run(
     let mut done = Vec::new();
     let mut stopped = false;
     while !stopped {
-        kernel.turn(&mut ops, shard.deadline(), || !commands.is_empty(), &mut done);
+        kernel.turn(&mut ops, shard.deadline(), || !requests.is_empty(), &mut done);
         let now = kernel.now();
-        for command in commands.try_iter() {
-            shard.command(now, command, &mut ops);
+        for request in requests.try_iter() {
+            match request {
+                Request::Command(command) => shard.command(now, command, &mut ops),
+                // Who asked may have stopped waiting.
+                Request::Report(to) => drop(to.send(shard.report())),
+            }
         }
         shard.on(now, &mut done, kernel.pool(), &mut ops);
         for event in shard.events() {

@@ -22,7 +22,7 @@ use shoal_proto::info_hash::InfoHash;
 use shoal_proto::layout::FileIndex;
 use shoal_proto::metainfo::Metainfo;
 use shoal_proto::peer_id::PeerId;
-use shoal_shard::{Command, Counters, Failure, Settings, Shard};
+use shoal_shard::{Command, Counters, Failure, Report, Settings, Shard};
 use shoal_uring::kernel::{self, Kernel};
 use shoal_uring::{Mailbox, Refused, listen};
 use shoal_world::{CoreIndex, EXTENT_LEN, FileStamp};
@@ -30,11 +30,11 @@ use thiserror::Error;
 
 use crate::check::{FileState, check};
 use crate::config::{Config, UploadSlots};
-use crate::core::{self, Message, Parts, Published};
+use crate::core::{self, Message, Parts, Published, Request};
 use crate::machine::CpuMissing;
 
-/// Commands that wait for a core at most. Adding the next torrent waits meanwhile.
-const COMMANDS_LEN_MAX: usize = 1_024;
+/// Requests that wait for a core at most. Adding the next torrent waits meanwhile.
+const REQUESTS_LEN_MAX: usize = 1_024;
 
 /// Extents of a core at least: as many as one run of 16 scattered blocks and a frame to promote can need.
 const EXTENTS_MIN: u64 = 64;
@@ -137,14 +137,18 @@ pub struct Session {
 #[derive(Clone, Debug)]
 struct Core {
     index: usize,
-    commands: Sender<Command>,
+    requests: Sender<Request>,
     mailboxes: Arc<[Mailbox]>,
     counters: Arc<Published>,
 }
 
 impl Core {
     fn command(&self, command: Command) -> Result<(), AddError> {
-        self.commands.send(command).map_err(|_| AddError::CoreGone)?;
+        self.request(Request::Command(command))
+    }
+
+    fn request(&self, request: Request) -> Result<(), AddError> {
+        self.requests.send(request).map_err(|_| AddError::CoreGone)?;
         self.mailboxes[self.index].bell().ring();
         Ok(())
     }
@@ -168,7 +172,7 @@ impl Session {
         let began = Instant::now();
         let mut cores = Vec::with_capacity(cpus.len());
         for (index, (cpu, listener)) in cpus.iter().zip(listeners).enumerate() {
-            let (commands, takes) = channel::bounded(COMMANDS_LEN_MAX);
+            let (requests, takes) = channel::bounded(REQUESTS_LEN_MAX);
             let counters = Arc::new(Published::default());
             let kernel = kernel::Options {
                 extents: extents_per_core(config, cpus.len()),
@@ -185,13 +189,13 @@ impl Session {
                 cpu: *cpu,
                 settings,
                 kernel,
-                commands: takes,
+                requests: takes,
                 messages,
                 counters: Arc::clone(&counters),
             })?;
             cores.push(Core {
                 index,
-                commands,
+                requests,
                 mailboxes: Arc::clone(&mailboxes),
                 counters,
             });
@@ -263,6 +267,21 @@ impl Session {
     /// What was counted so far, core by core.
     pub fn stats_by_core(&self) -> Vec<Stats> {
         self.cores.iter().map(|core| core.counters.read()).collect()
+    }
+
+    /// What is served to whom at this moment, on all cores together.
+    pub fn report(&self) -> Report {
+        let (tell, hears) = channel::unbounded();
+        for core in &self.cores {
+            // A core that is gone serves nobody.
+            let _ = core.request(Request::Report(tell.clone()));
+        }
+        drop(tell);
+        hears.into_iter().fold(Report::default(), |mut all, mut one| {
+            all.torrents.append(&mut one.torrents);
+            all.peers.append(&mut one.peers);
+            all
+        })
     }
 
     /// What happens. At most a few events wait for each torrent.

@@ -361,6 +361,9 @@ impl Listener<'_> {
             return Ok(());
         }
         let handshake = ExtensionHandshake::parse(payload).map_err(|_| End::Violation)?;
+        if let Some(client) = handshake.client {
+            self.conversation.client = Some(client.into());
+        }
         // BEP 21: neither side would ever ask the other for anything.
         if handshake.upload_only && self.torrent.complete {
             Err(End::Redundant)

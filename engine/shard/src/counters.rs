@@ -1,4 +1,12 @@
-//! What a shard counts.
+//! What a shard counts: in sums, by torrent, by peer.
+
+use std::net::SocketAddr;
+
+use shoal_proto::info_hash::InfoHash;
+use shoal_proto::peer_id::PeerId;
+
+use crate::peer::Conversation;
+use crate::shard::Shard;
 
 /// Sums since the shard began, and how many there are of what comes and goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,4 +31,74 @@ pub struct Counters {
     pub timeouts: u64,
     /// Requests that were refused.
     pub refused: u64,
+}
+
+/// One torrent at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TorrentReport {
+    /// Which torrent.
+    pub info_hash: InfoHash,
+    /// Peers that finished their handshake for it.
+    pub peers: u32,
+    /// Bytes of its blocks that were sent since it was added.
+    pub uploaded_bytes: u64,
+}
+
+/// One peer at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerReport {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// Who it says it is.
+    pub peer_id: PeerId,
+    /// What it calls its program, if it said so.
+    pub client: Option<Box<str>>,
+    /// Which torrent it is here for.
+    pub info_hash: InfoHash,
+    /// It wants something.
+    pub interested: bool,
+    /// It is served.
+    pub unchoked: bool,
+    /// Requests of it that wait.
+    pub requests: u32,
+    /// Bytes of blocks that it was sent.
+    pub uploaded_bytes: u64,
+}
+
+/// Everything that a shard serves and everybody it talks to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Every torrent.
+    pub torrents: Vec<TorrentReport>,
+    /// Every peer that finished its handshake.
+    pub peers: Vec<PeerReport>,
+}
+
+impl Shard {
+    /// What is served to whom at this moment.
+    pub fn report(&self) -> Report {
+        let torrents = self.torrents.all().map(|active| TorrentReport {
+            info_hash: active.info_hash,
+            peers: active.peers.len() as u32,
+            uploaded_bytes: active.uploaded_bytes,
+        });
+        let torrents = torrents.collect();
+        let peer = |peer: &Conversation| {
+            let info_hash = self.torrents.get(peer.torrent)?.info_hash;
+            Some(PeerReport {
+                address: peer.address,
+                peer_id: peer.peer_id,
+                client: peer.client.clone(),
+                info_hash,
+                interested: peer.interested,
+                unchoked: peer.unchoked,
+                requests: peer.requests.len() as u32,
+                uploaded_bytes: peer.uploaded_bytes,
+            })
+        };
+        Report {
+            torrents,
+            peers: self.peers.conversations().filter_map(peer).collect(),
+        }
+    }
 }

@@ -122,7 +122,14 @@ impl Shard {
             return;
         };
         let common = RESERVED.common(handshake.reserved);
-        let mut conversation = Conversation::new(address, id, torrent.layout.pieces(), common.fast(), now);
+        let mut conversation = Conversation::new(
+            address,
+            handshake.peer_id,
+            id,
+            torrent.layout.pieces(),
+            common.fast(),
+            now,
+        );
         torrent.peers.insert(socket);
         let upload_only = torrent.complete;
         let mut possession = Vec::new();

@@ -34,7 +34,7 @@ mod torrent;
 mod watch;
 mod wheel;
 
-pub use counters::Counters;
+pub use counters::{Counters, PeerReport, Report, TorrentReport};
 pub use event::{Cause, Command, Event, Failure};
 pub use settings::Settings;
 pub use shard::Shard;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use shoal_proto::layout::Span;
 use shoal_proto::message::{Decoder, PIECE_HEADER_LEN};
+use shoal_proto::peer_id::PeerId;
 use shoal_world::{Frame, Socket, Time};
 
 use crate::hot::FrameKey;
@@ -60,6 +61,11 @@ pub(crate) struct Conversation {
     pub(crate) deficit: u32,
     /// It stands in the round robin.
     pub(crate) queued: bool,
+    pub(crate) peer_id: PeerId,
+    /// What it calls its program, if it says so.
+    pub(crate) client: Option<Box<str>>,
+    /// Bytes of blocks that it was sent.
+    pub(crate) uploaded_bytes: u64,
     pub(crate) received_at: Time,
     pub(crate) sent_at: Time,
 }
@@ -110,6 +116,7 @@ pub(crate) enum Source {
 impl Conversation {
     pub(crate) fn new(
         address: SocketAddr,
+        peer_id: PeerId,
         torrent: TorrentId,
         pieces: u32,
         fast: bool,
@@ -134,6 +141,9 @@ impl Conversation {
             run_blocks: RUN_BLOCKS_MIN,
             deficit: 0,
             queued: false,
+            peer_id,
+            client: None,
+            uploaded_bytes: 0,
             received_at: now,
             sent_at: now,
         }
@@ -201,6 +211,14 @@ impl Peers {
         self.get(socket)?;
         self.len -= 1;
         self.slots[socket.slot as usize].take().map(|(_, peer)| peer)
+    }
+
+    /// All conversations, in the order of their slots.
+    pub(crate) fn conversations(&self) -> impl Iterator<Item = &Conversation> {
+        self.slots.iter().flatten().filter_map(|(_, peer)| match peer {
+            Peer::Talking(conversation) => Some(conversation.as_ref()),
+            _ => None,
+        })
     }
 
     /// Everybody, in the order of their slots.

@@ -45,6 +45,8 @@ pub(crate) struct Active {
     pub(crate) choker: Choker,
     /// It is promoted to the hot cache at first sight. Decided at the first request.
     pub(crate) warm: Option<bool>,
+    /// Bytes of blocks that were sent.
+    pub(crate) uploaded_bytes: u64,
 }
 
 /// A file of a torrent: its number, and where it stands in the torrent's page space.
@@ -144,6 +146,16 @@ impl Torrents {
 
     pub(crate) fn find(&self, info_hash: InfoHash) -> Option<TorrentId> {
         self.by_wire_hash.get(&info_hash.wire_bytes()).copied()
+    }
+
+    /// All of them, in the order of their numbers.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Active> {
+        self.slots.iter().map(|(_, active)| active.as_ref())
+    }
+
+    /// The torrent, to look at.
+    pub(crate) fn get(&self, id: TorrentId) -> Option<&Active> {
+        self.slots.get(id.0 as usize).map(Box::as_ref)
     }
 
     /// The torrent, while it is served.

@@ -64,6 +64,7 @@ impl Shard {
             peers,
             choker,
             warm: None,
+            uploaded_bytes: 0,
         };
         self.torrents.insert(Box::new(active));
     }

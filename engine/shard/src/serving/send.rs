@@ -210,20 +210,30 @@ impl Shard {
     fn sent_all(&mut self, now: Time, socket: Socket, transmission: Transmission, ops: &mut Vec<Op>) {
         if let Some(conversation) = self.peers.talking(socket) {
             conversation.stalled_since = None;
-            if transmission.run.is_some() {
-                conversation.run_blocks = (conversation.run_blocks * 2).min(RUN_BLOCKS_MAX);
-            }
         }
         if let Some(run) = &transmission.run {
-            let payload = u64::from(run.payload_len());
-            self.counters.uploaded_bytes += payload;
-            if matches!(run.source, Source::Framed { .. }) {
-                self.counters.uploaded_framed_bytes += payload;
-            }
+            self.count_run(socket, run);
         }
         self.release_transmission(transmission, ops);
         self.queue_turn(socket);
         self.send_next(now, socket, ops);
+    }
+
+    /// A whole run went out: it counts, and the next may be larger.
+    fn count_run(&mut self, socket: Socket, run: &Run) {
+        let payload = u64::from(run.payload_len());
+        self.counters.uploaded_bytes += payload;
+        if matches!(run.source, Source::Framed { .. }) {
+            self.counters.uploaded_framed_bytes += payload;
+        }
+        let Some(conversation) = self.peers.talking(socket) else {
+            return;
+        };
+        conversation.uploaded_bytes += payload;
+        conversation.run_blocks = (conversation.run_blocks * 2).min(RUN_BLOCKS_MAX);
+        if let Some(active) = self.torrents.active(conversation.torrent) {
+            active.uploaded_bytes += payload;
+        }
     }
 
     /// The socket is full. Nothing stays pinned for it: what is left is found again when it takes more.

@@ -78,6 +78,9 @@ fn a_peer_that_asks_gets_what_it_asked_for_in_order() {
         check_block(&payload, 1 << 18, *block, data.as_ref().unwrap());
     }
     assert_eq!(stage.read_bytes, 1 << 20, "every byte was read once");
+    let report = stage.shard.report();
+    assert_eq!(report.torrents[0].uploaded_bytes, 1 << 20);
+    assert_eq!(report.peers[0].uploaded_bytes, 1 << 20);
 }
 
 #[test]
@@ -120,7 +123,12 @@ fn check_violation(messages: &[Message<'_>]) {
 #[test]
 fn a_bitfield_may_come_again() {
     let mut stage = Stage::new(16, 0, 1 << 18, &[MIB]);
-    let messages = [Message::HaveNone, Message::Bitfield(&[0x80]), Message::Have(1), Message::Bitfield(&[0xc0])];
+    let messages = [
+        Message::HaveNone,
+        Message::Bitfield(&[0x80]),
+        Message::Have(1),
+        Message::Bitfield(&[0xc0]),
+    ];
     stage.peer(0, true, &messages);
     assert_eq!(stage.closed, []);
 }
