@@ -6,7 +6,7 @@
 //! places afterwards, while somebody who edits a configuration wants to hear of all mistakes at once.
 //!
 //! Invariants:
-//! - Every value of a [`Config`] lies in the range that [`limits`] gives for it; nothing below checks again.
+//! - Every value that was read lies in the range that [`limits`] gives for it; nothing below checks again.
 //! - A file with any mistake changes nothing: no half-read configuration exists.
 //! - What [`Config::entries`] writes, [`Config::set`] reads back to the same value.
 //!
