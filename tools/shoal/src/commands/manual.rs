@@ -10,7 +10,7 @@ use serde_json::json;
 pub(crate) fn completions(shell: Shell, json: bool) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "shoal", &mut script);
-    write(&shell.to_string(), script, json)
+    write(&shell.to_string(), &script, json)
 }
 
 /// The page of one command, or of the whole.
@@ -27,14 +27,14 @@ pub(crate) fn man(command: Option<&str>, json: bool) -> Result<Exit, Failure> {
     clap_mangen::Man::new(described.clone())
         .render(&mut page)
         .expect("a vector takes all bytes");
-    write(command.unwrap_or("shoal"), page, json)
+    write(command.unwrap_or("shoal"), &page, json)
 }
 
-fn write(name: &str, text: Vec<u8>, json: bool) -> Result<Exit, Failure> {
+fn write(name: &str, text: &[u8], json: bool) -> Result<Exit, Failure> {
     if json {
-        output::json(&json!({ "name": name, "text": String::from_utf8_lossy(&text) }))?;
+        output::json(&json!({ "name": name, "text": String::from_utf8_lossy(text) }))?;
     } else {
-        output::bytes(&text)?;
+        output::bytes(text)?;
     }
     Ok(Exit::Done)
 }

@@ -17,19 +17,10 @@ pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<Exit, Failure> {
         .get(..7)
         .is_some_and(|start| start.eq_ignore_ascii_case("magnet:"));
     if is_magnet {
-        let magnet: Magnet = arguments.source.parse().map_err(Failure::bad_input)?;
-        if json {
-            output::json(&magnet_json(&magnet))?
-        } else {
-            output::table(&magnet_rows(&magnet))?
-        }
+        show_magnet(&arguments.source.parse().map_err(Failure::bad_input)?, json)?;
     } else {
         let metainfo = torrent_file::read(Path::new(&arguments.source))?;
-        if json {
-            output::json(&torrent_json(&metainfo))?
-        } else {
-            show_torrent(&metainfo)?
-        }
+        show_torrent(&metainfo, json)?;
         for caution in metainfo.cautions() {
             output::diagnostic(format!("{}: {caution}", Printable(&arguments.source)));
         }
@@ -37,7 +28,17 @@ pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn show_torrent(metainfo: &Metainfo) -> Result<(), Failure> {
+fn show_magnet(magnet: &Magnet, json: bool) -> Result<(), Failure> {
+    if json {
+        return output::json(&magnet_json(magnet));
+    }
+    output::table(&magnet_rows(magnet))
+}
+
+fn show_torrent(metainfo: &Metainfo, json: bool) -> Result<(), Failure> {
+    if json {
+        return output::json(&torrent_json(metainfo));
+    }
     output::table(&torrent_rows(metainfo))?;
     let rows: Vec<(String, &str)> = metainfo.files().iter().map(file_row).collect();
     let width = rows.iter().map(|(size, _)| size.len()).max().unwrap_or(0);
