@@ -7,8 +7,9 @@ use super::Shape;
 /// load generator knows where the seeder is.
 const TRACKER: &[u8] = b"http://127.0.0.1:1/announce";
 
-/// The bencoded info dictionary; its SHA-1 is the info-hash.
-pub(super) fn info(name: &str, shape: Shape, hashes: &[u8]) -> Vec<u8> {
+/// The bencoded info dictionary; its SHA-1 is the info-hash. A `salt` other than 0 gives the same data another info-hash,
+/// by a key that nobody knows.
+pub(super) fn info(name: &str, shape: Shape, hashes: &[u8], salt: u64) -> Vec<u8> {
     let mut out = Vec::with_capacity(hashes.len() + 200);
     out.push(b'd');
     string(&mut out, b"length");
@@ -19,6 +20,10 @@ pub(super) fn info(name: &str, shape: Shape, hashes: &[u8]) -> Vec<u8> {
     integer(&mut out, u64::from(shape.piece_length));
     string(&mut out, b"pieces");
     string(&mut out, hashes);
+    if salt != 0 {
+        string(&mut out, b"salt");
+        integer(&mut out, salt);
+    }
     out.push(b'e');
     out
 }

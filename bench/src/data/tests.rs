@@ -56,6 +56,7 @@ fn metainfo_is_canonical_bencode() {
             piece_length: 16_384,
         },
         &[b'h'; 20],
+        0,
     );
     let expected = b"d6:lengthi10e4:name5:x.bin12:piece lengthi16384e6:pieces20:hhhhhhhhhhhhhhhhhhhhe";
     assert_eq!(info, expected);
@@ -71,11 +72,7 @@ fn metainfo_is_canonical_bencode() {
 #[test]
 fn data_is_written_once_and_again_when_it_is_wrong() {
     let work = tempfile::tempdir().unwrap();
-    let recipe = Recipe {
-        name: "small".into(),
-        seed: 3,
-        shape: SHAPE,
-    };
+    let recipe = Recipe::new("small", SHAPE.length, SHAPE.piece_length);
     let first = recipe.prepare(work.path()).unwrap();
     let right = fs::read(&first.file).unwrap();
     assert_eq!(right.len() as u64, SHAPE.length);
@@ -105,18 +102,31 @@ fn data_is_written_once_and_again_when_it_is_wrong() {
 #[test]
 fn piece_hashes_are_those_of_the_file() {
     let work = tempfile::tempdir().unwrap();
-    let torrent = Recipe {
-        name: "hashed".into(),
-        seed: 4,
-        shape: SHAPE,
-    }
-    .prepare(work.path())
-    .unwrap();
+    let torrent = Recipe::new("hashed", SHAPE.length, SHAPE.piece_length)
+        .prepare(work.path())
+        .unwrap();
     let hashes: Vec<u8> = fs::read(&torrent.file)
         .unwrap()
         .chunks(65_536)
         .flat_map(|piece| Sha1::digest(piece).to_vec())
         .collect();
-    let info = metainfo::info("hashed.bin", SHAPE, &hashes);
+    let info = metainfo::info("hashed.bin", SHAPE, &hashes, 0);
     assert_eq!(torrent.info_hash, <[u8; 20]>::from(Sha1::digest(&info)));
+}
+
+#[test]
+fn a_torrent_falls_on_the_core_that_it_was_made_for() {
+    let work = tempfile::tempdir().unwrap();
+    for core in 0..3 {
+        let place = Place { core, of: 3 };
+        let recipe = Recipe {
+            place,
+            ..Recipe::new(&format!("core-{core}"), SHAPE.length, SHAPE.piece_length)
+        };
+        assert!(place.admits(recipe.prepare(work.path()).unwrap().info_hash));
+    }
+    assert!(
+        Place { core: 0, of: 7 }.admits([0, 0, 1, 3, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+        "259 % 7 is 0"
+    );
 }

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use clap::ValueEnum;
 
 use super::SeedOptions;
-use crate::data::Recipe;
+use crate::data::{Place, Recipe};
 use crate::seeder::ClientName;
 
 /// Connections of the scenario `many`; the first is what the others are compared with.
@@ -119,6 +119,14 @@ fn many(options: &SeedOptions, connections: u32) -> Scenario {
     }
 }
 
+/// A torrent that belongs to one of two cores.
+fn placed(options: &SeedOptions, core: u32) -> Recipe {
+    Recipe {
+        place: Place { core, of: 2 },
+        ..recipe(options, &format!("core{core}"), options.hot_mib)
+    }
+}
+
 /// The same load on one seeder core and on two. The generator has the same cores both times: those that neither needs,
 /// or, on a machine without any, all of them, which the report then shows as a busy generator.
 fn cores(options: &SeedOptions) -> Result<[Scenario; 2]> {
@@ -132,9 +140,7 @@ fn cores(options: &SeedOptions) -> Result<[Scenario; 2]> {
     };
     let on = |name: &str, cores: &[usize], baseline: Option<&str>| Scenario {
         name: name.to_owned(),
-        torrents: ["cores-a", "cores-b"]
-            .map(|name| recipe(options, name, options.hot_mib))
-            .to_vec(),
+        torrents: [0, 1].map(|core| placed(options, core)).to_vec(),
         span: Span::Time(Duration::from_secs(options.seconds)),
         seeder_cores: cores.to_vec(),
         load_cores: load_cores.to_vec(),
