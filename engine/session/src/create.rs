@@ -14,11 +14,10 @@ mod store;
 mod tree;
 
 pub use error::CreateError;
-pub use store::{Stored, is_same_torrent, store};
+pub use store::{Stored, store};
 pub use tree::{Content, Hidden, Tree, TreeFile};
 
 use shoal_proto::digest::Digest;
-use shoal_proto::layout::Layout;
 use shoal_proto::limits::PIECE_LENGTH_MAX;
 use shoal_proto::metainfo::{
     self, Attributes, Built, EntryKind, FileEntry, MetainfoBuilder, piece_length_for,
@@ -27,7 +26,6 @@ use shoal_uring::scan::{self, Part, PartOutcome, Piece, Report, Source};
 use shoal_world::FileStamp;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// Piece lengths that may be asked for, powers of two only: one block, and the longest that any client reads.
 pub const PIECE_LENGTHS: RangeInclusive<u64> = 16 * 1024..=PIECE_LENGTH_MAX as u64;
@@ -54,7 +52,6 @@ pub struct Details {
 pub struct Plan {
     tree: Tree,
     builder: MetainfoBuilder,
-    layout: Arc<Layout>,
 }
 
 /// A torrent that was made.
@@ -86,20 +83,11 @@ impl Plan {
         builder.comment = details.comment;
         builder.creation_date_s = details.creation_date_s;
         builder.created_by = Some(concat!("shoal/", env!("CARGO_PKG_VERSION")).to_owned());
-        let layout = builder
+        // It refuses what building would, and that is all it is asked for here.
+        builder
             .layout()
             .map_err(|error| CreateError::of_builder(error, &tree))?;
-        Ok(Plan {
-            tree,
-            builder,
-            layout,
-        })
-    }
-
-    /// The lengths of pieces and files.
-    #[must_use]
-    pub fn layout(&self) -> &Layout {
-        &self.layout
+        Ok(Plan { tree, builder })
     }
 
     /// Reads and hashes everything. `watch` hears how many bytes are done and may break off.
@@ -117,7 +105,7 @@ impl Plan {
             len: *len,
         };
         let parts: Vec<Part> = files.iter().map(part).collect();
-        let report = scan::scan(&parts, self.layout.piece_length(), options, watch)?;
+        let report = scan::scan(&parts, self.builder.piece_length, options, watch)?;
         let stamps = unchanged(&report, &files)?;
         let built = self
             .builder

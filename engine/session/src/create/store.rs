@@ -40,8 +40,7 @@ pub fn store(output: &Path, built: &Built) -> Result<Stored, CreateError> {
 }
 
 /// Whether two torrents differ in nothing but when, and by what software, they were written.
-#[must_use]
-pub fn is_same_torrent(left: &Metainfo, right: &Metainfo) -> bool {
+fn is_same_torrent(left: &Metainfo, right: &Metainfo) -> bool {
     left.info_hash() == right.info_hash()
         && left.trackers() == right.trackers()
         && left.web_seeds() == right.web_seeds()

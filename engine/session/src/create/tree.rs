@@ -127,15 +127,6 @@ impl Tree {
             Content::Folder(files) => files.iter().map(|file| file.len).fold(0, u64::saturating_add),
         }
     }
-
-    /// How many files there are.
-    #[must_use]
-    pub fn file_count(&self) -> usize {
-        match &self.content {
-            Content::File(_) => 1,
-            Content::Folder(files) => files.len(),
-        }
-    }
 }
 
 /// A folder still to be read.
