@@ -8,19 +8,42 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use sha1::{Digest, Sha1};
-use shoal_uring::hash::{Feed, Hasher, Kernel, Plan, Stream};
+use shoal_uring::hash::{Hasher, Kernel, Plan};
 
 const TURNS: usize = 11;
 
 struct Contender {
     name: String,
     messages: usize,
-    hash: Box<dyn Fn(&[&[u8]])>,
+    /// `None`: the `sha1` crate.
+    hasher: Option<Hasher>,
     rates_gb_per_s: Vec<f64>,
 }
 
+impl Contender {
+    fn new(name: String, messages: usize, hasher: Option<Hasher>) -> Contender {
+        Contender {
+            name,
+            messages,
+            hasher,
+            rates_gb_per_s: Vec::new(),
+        }
+    }
+
+    fn hash(&self, messages: &[&[u8]]) {
+        match &self.hasher {
+            Some(hasher) => {
+                black_box(hasher.digests(messages));
+            }
+            None => messages.iter().for_each(|message| {
+                black_box(Sha1::digest(message));
+            }),
+        }
+    }
+}
+
 fn main() {
-    println!("{:<28}{:>10}{:>10}", "GB/s, median", "cache", "memory");
+    println!("{:<28}{:>10}{:>10}", "kernel, messages: GB/s", "cache", "memory");
     let mut cache = contenders();
     let mut memory = contenders();
     // A message length that is no power of two: messages that start at the same place of a page share cache sets.
@@ -43,56 +66,28 @@ fn main() {
 }
 
 fn contenders() -> Vec<Contender> {
-    let mut contenders = vec![Contender {
-        name: "sha1 crate".to_owned(),
-        messages: 1,
-        hash: Box::new(|messages| {
-            for message in messages {
-                black_box(Sha1::digest(message));
-            }
-        }),
-        rates_gb_per_s: Vec::new(),
-    }];
+    let mut contenders = vec![Contender::new("sha1 crate".to_owned(), 1, None)];
     for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.is_supported()) {
+        let hasher = Hasher::with_plan(Plan::only(kernel));
         for messages in [1, 2, 3, 4, 8, 16]
             .into_iter()
             .filter(|messages| *messages <= kernel.lanes())
         {
-            contenders.push(many(
-                format!("{kernel:?}, {messages} messages"),
+            contenders.push(Contender::new(
+                format!("{kernel:?}, {messages}"),
                 messages,
-                Plan::only(kernel),
+                Some(hasher.clone()),
             ));
         }
     }
     for messages in [1, 2, 3, 4, 5, 6, 7, 8, 12, 16] {
-        contenders.push(many(
-            format!("plan, {messages} messages"),
+        contenders.push(Contender::new(
+            format!("as planned, {messages}"),
             messages,
-            Plan::of_this_processor().clone(),
+            Some(Hasher::new()),
         ));
     }
     contenders
-}
-
-fn many(name: String, messages: usize, plan: Plan) -> Contender {
-    let hasher = Hasher::with_plan(plan);
-    let hash = move |messages: &[&[u8]]| {
-        let mut streams = vec![Stream::new(); messages.len()];
-        let segments: Vec<[&[u8]; 1]> = messages.iter().map(|message| [*message]).collect();
-        let feeds = streams
-            .iter_mut()
-            .zip(&segments)
-            .map(|(stream, segments)| Feed { stream, segments });
-        hasher.advance(feeds.collect());
-        black_box(hasher.finish(&mut streams));
-    };
-    Contender {
-        name,
-        messages,
-        hash: Box::new(hash),
-        rates_gb_per_s: Vec::new(),
-    }
 }
 
 fn turn(contender: &mut Contender, data: &[u8], total_len: usize) {
@@ -102,7 +97,7 @@ fn turn(contender: &mut Contender, data: &[u8], total_len: usize) {
     let times = (total_len / hashed_len).max(1);
     let began = processor_time();
     for _ in 0..times {
-        (contender.hash)(black_box(&messages));
+        contender.hash(black_box(&messages));
     }
     contender
         .rates_gb_per_s

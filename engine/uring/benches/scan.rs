@@ -30,7 +30,7 @@ fn main() -> io::Result<()> {
         .skip(1)
         .filter(|argument| argument != "--bench")
         .collect();
-    let own = arguments.is_empty().then(|| write_own()).transpose()?;
+    let own = arguments.is_empty().then(write_own).transpose()?;
     let path = own.clone().unwrap_or_else(|| PathBuf::from(&arguments[0]));
     let piece_kib: u32 = arguments
         .get(1)

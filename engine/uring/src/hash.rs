@@ -13,6 +13,7 @@
 
 mod kernel;
 mod plan;
+pub mod pool;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
