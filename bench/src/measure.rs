@@ -27,6 +27,9 @@ use serde::{Deserialize, Serialize};
 /// The unit of `st_blocks`, by POSIX, in bytes.
 const STAT_BLOCK_LEN: u64 = 512;
 
+/// `USER_HZ`, the unit of /proc/stat: 100 on every architecture that Linux has.
+const TICKS_PER_S: u64 = 100;
+
 /// Keeps the calling thread on these cores.
 pub(crate) fn pin_this_thread(cores: &[usize]) -> Result<()> {
     let mut set = CpuSet::new();
@@ -48,17 +51,28 @@ pub(crate) fn cpu_time(process: Pid) -> Result<Duration> {
     Ok(clock_gettime(clock)?.into())
 }
 
-/// Time that the hypervisor gave to others while this machine wanted to run, summed over its CPUs, since it booted.
-pub(crate) fn stolen_time() -> Result<Duration> {
-    /// `USER_HZ`, the unit of /proc/stat: 100 on every architecture that Linux has.
-    const TICKS_PER_S: u64 = 100;
+/// Time that these cores could not idle since the machine booted: they worked for somebody, or the hypervisor gave them to
+/// another machine while they had work. In steps of 10 ms, which is the kernel's.
+pub(crate) fn core_time(cores: &[usize]) -> Result<Duration> {
     let stat = fs::read_to_string("/proc/stat")?;
-    let steal = stat
-        .lines()
-        .next()
-        .and_then(|line| line.split_whitespace().nth(8));
-    let ticks: u64 = steal.and_then(|field| field.parse().ok()).unwrap_or(0);
+    let ticks: u64 = cores.iter().filter_map(|core| busy_ticks(&stat, *core)).sum();
     Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_S))
+}
+
+/// user, nice, system, irq, softirq and steal of one core, by proc_stat(5).
+fn busy_ticks(stat: &str, core: usize) -> Option<u64> {
+    let label = format!("cpu{core}");
+    let fields = stat.lines().map(|line| line.split_whitespace());
+    let mut fields = fields
+        .filter_map(|mut fields| (fields.next()? == label).then_some(fields))
+        .next()?;
+    let [user, nice, system, _idle, _iowait, irq, softirq, steal] = std::array::from_fn(|_| {
+        fields
+            .next()
+            .and_then(|field| field.parse::<u64>().ok())
+            .unwrap_or(0)
+    });
+    Some(user + nice + system + irq + softirq + steal)
 }
 
 /// Memory of a process at one moment, in KiB (the kernel's unit), and the highest it has been.

@@ -24,8 +24,8 @@ pub(crate) const DISK_READER: &str = "fio";
 /// A generator busier than this was the limit of what was measured.
 const GENERATOR_BUSY_LIMIT: f64 = 0.95;
 
-/// A sample that lost more than this part of a CPU to the hypervisor is worth a warning.
-const STOLEN_LIMIT: f64 = 0.05;
+/// A sample that lost more than this part of a CPU to others is worth a warning.
+const DISTURBED_LIMIT: f64 = 0.1;
 
 /// All samples of a client in a scenario.
 #[derive(Debug, Serialize)]
@@ -34,6 +34,8 @@ pub(crate) struct SeedRow {
     pub(crate) connections: u32,
     #[serde(skip)]
     baseline: Option<String>,
+    /// Whether seeder and generator had to share a core.
+    cores_shared: bool,
     pub(crate) client: ClientName,
     pub(crate) version: String,
     pub(crate) samples: Vec<Sample>,
@@ -53,8 +55,9 @@ struct SeedSummary {
     slowest_share: f64,
     resident_peak_mib: f64,
     held_mib: f64,
+    seeder_busy: f64,
     generator_busy: f64,
-    stolen: f64,
+    disturbed: f64,
 }
 
 impl SeedSummary {
@@ -71,8 +74,9 @@ impl SeedSummary {
             slowest_share: median(|sample| sample.slowest_share)?,
             resident_peak_mib: median(|sample| sample.memory.resident_peak_kib as f64 / 1024.0)?,
             held_mib: median(|sample| sample.memory.held_kib() as f64 / 1024.0)?,
+            seeder_busy: median(|sample| sample.seeder_busy)?,
             generator_busy: median(|sample| sample.generator_busy)?,
-            stolen: median(|sample| sample.stolen)?,
+            disturbed: median(|sample| sample.disturbed)?,
         })
     }
 }
@@ -84,6 +88,10 @@ impl SeedRow {
             scenario: scenario.name.clone(),
             connections: scenario.connections,
             baseline: scenario.baseline.clone(),
+            cores_shared: scenario
+                .seeder_cores
+                .iter()
+                .any(|core| scenario.load_cores.contains(core)),
             client,
             version: version.to_owned(),
             samples: Vec::new(),
@@ -183,6 +191,7 @@ impl SeedReport {
             "slowest",
             "peak RSS",
             "held MiB",
+            "busy",
             "load busy",
         ]);
         for row in &self.rows {
@@ -218,16 +227,21 @@ impl SeedReport {
                     .iter()
                     .map(|failure| format!("{name} failed: {failure}")),
             );
+            if row.cores_shared {
+                notes.push(format!(
+                    "{name}: the generator has no core of its own here, so throughput is too low"
+                ));
+            }
             let Some(summary) = &row.summary else { continue };
             if summary.generator_busy > GENERATOR_BUSY_LIMIT {
                 notes.push(format!(
                     "{name}: the load generator was the limit (try --drain trunc)"
                 ));
             }
-            if summary.stolen > STOLEN_LIMIT {
-                let percent = summary.stolen * 100.0;
+            if summary.disturbed > DISTURBED_LIMIT {
+                let percent = summary.disturbed * 100.0;
                 notes.push(format!(
-                    "{name}: the hypervisor took {percent:.0} % of a CPU; measure again"
+                    "{name}: others used {percent:.0} % of a CPU on these cores; measure again"
                 ));
             }
         }
@@ -273,6 +287,7 @@ fn seed_cells(row: &SeedRow) -> Vec<String> {
         format!("{:.2}", summary.slowest_share),
         format!("{:.0}", summary.resident_peak_mib),
         format!("{:.0}", summary.held_mib),
+        format!("{:.0} %", summary.seeder_busy * 100.0),
         format!("{:.0} %", summary.generator_busy * 100.0),
     ]);
     cells
@@ -289,10 +304,11 @@ pub(crate) fn progress(
     match outcome {
         Err(error) => format!("{name}: failed: {error:#}"),
         Ok(sample) => format!(
-            "{name}: {:.2} GiB/s, {:.3} CPU s/GiB, generator {:.0} % busy",
+            "{name}: {:.2} GiB/s, {:.3} CPU s/GiB, generator {:.0} % busy, others {:.0} %",
             sample.gib_per_s,
             sample.cpu_s_per_gib,
-            sample.generator_busy * 100.0
+            sample.generator_busy * 100.0,
+            sample.disturbed * 100.0
         ),
     }
 }

@@ -141,11 +141,13 @@ pub(crate) struct Sample {
     pub(crate) slowest_share: f64,
     /// Memory of the seeder at the end of the window.
     pub(crate) memory: Memory,
+    /// Part of its cores' time that the seeder used: well below 1 it waited for the disk, the generator or others.
+    pub(crate) seeder_busy: f64,
     /// Part of its cores' time that the load generator used: near 1 it was the limit, not the seeder.
     pub(crate) generator_busy: f64,
-    /// Time that the hypervisor took from this machine during the window, as a part of one CPU: above a few hundredths
-    /// the sample says more about the host than about the seeder.
-    pub(crate) stolen: f64,
+    /// Time on all of these cores that went to others, as a part of one CPU: other processes, and the hypervisor's other
+    /// machines. Above a tenth or so the sample says more about the neighbours than about the seeder.
+    pub(crate) disturbed: f64,
 }
 
 /// Percentiles of the time from a request until its block was complete, in ms.
@@ -280,29 +282,43 @@ impl Setting<'_> {
         if self.scenario.warm {
             load.drain(1)?;
         }
-        let stolen_before = measure::stolen_time()?;
+        let mut cores = [&spec.cores[..], &self.scenario.seeder_cores].concat();
+        cores.sort_unstable();
+        cores.dedup();
+        let cores_before = measure::core_time(&cores)?;
         let cpu_before = measure::cpu_time(process.id())?;
         let window = match self.scenario.span {
             Span::Laps(laps) => load.drain(laps)?,
             Span::Time(time) => load.run_for(time)?,
         };
-        let cpu = measure::cpu_time(process.id())? - cpu_before;
-        let stolen = measure::stolen_time()? - stolen_before;
-        let memory = Memory::of(process.id())?;
-        Ok(Sample::new(&window, cpu, stolen, memory, spec.cores.len()))
+        let cost = Cost {
+            seeder_cpu: measure::cpu_time(process.id())? - cpu_before,
+            cores: measure::core_time(&cores)? - cores_before,
+            memory: Memory::of(process.id())?,
+        };
+        Ok(Sample::new(&window, &cost, self.scenario))
     }
 }
 
+/// What a window cost besides time.
+struct Cost {
+    seeder_cpu: Duration,
+    /// Time that all cores of the run were busy for anybody.
+    cores: Duration,
+    memory: Memory,
+}
+
 impl Sample {
-    fn new(window: &Window, cpu: Duration, stolen: Duration, memory: Memory, load_cores: usize) -> Sample {
+    fn new(window: &Window, cost: &Cost, scenario: &Scenario) -> Sample {
         let gib = window.bytes() as f64 / GIB as f64;
         let seconds = window.elapsed().as_secs_f64();
+        let part = |time: Duration, cores: usize| time.as_secs_f64() / seconds / cores as f64;
         let percentile = |quantile| window.latency_us.value_at_quantile(quantile) as f64 / 1e3;
         Sample {
             gib,
             seconds,
             gib_per_s: gib / seconds,
-            cpu_s_per_gib: cpu.as_secs_f64() / gib,
+            cpu_s_per_gib: cost.seeder_cpu.as_secs_f64() / gib,
             latency: Latency {
                 p50_ms: percentile(0.5),
                 p99_ms: percentile(0.99),
@@ -310,9 +326,13 @@ impl Sample {
                 max_ms: percentile(1.0),
             },
             slowest_share: slowest_share(window),
-            memory,
-            generator_busy: window.generator_cpu.as_secs_f64() / seconds / load_cores as f64,
-            stolen: stolen.as_secs_f64() / seconds,
+            memory: cost.memory,
+            seeder_busy: part(cost.seeder_cpu, scenario.seeder_cores.len()),
+            generator_busy: part(window.generator_cpu, scenario.load_cores.len()),
+            disturbed: part(
+                cost.cores.saturating_sub(cost.seeder_cpu + window.generator_cpu),
+                1,
+            ),
         }
     }
 }

@@ -57,3 +57,13 @@ fn lines_with_labels_are_found() {
     );
     assert_eq!(labelled("", "model name"), None);
 }
+
+#[test]
+fn a_core_is_busy_with_everything_but_idling_and_waiting() {
+    let stat =
+        "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 1 2 4 1000 1000 8 16 32 0 0\ncpu1 5 0 0 7 0 0 0 0 0 0\nintr 5\n";
+    assert_eq!(
+        (busy_ticks(stat, 0), busy_ticks(stat, 1), busy_ticks(stat, 2)),
+        (Some(63), Some(5), None)
+    );
+}

@@ -35,8 +35,9 @@ fn sample(gib_per_s: f64, cpu_s_per_gib: f64, generator_busy: f64) -> Sample {
             anonymous_kib: 5 << 10,
             ..Memory::default()
         },
+        seeder_busy: 1.0,
         generator_busy,
-        stolen: 0.0,
+        disturbed: 0.2,
     }
 }
 
@@ -136,6 +137,7 @@ fn the_text_has_the_table_the_ratios_and_every_caveat() {
         "rqbit skipped: not here",
         "rtorrent in hot failed: it fell over",
         "shoal in hot: the load generator was the limit",
+        "shoal in hot: others used 20 % of a CPU",
     ] {
         assert!(text.contains(expected), "{expected:?} is missing in:\n{text}");
     }

@@ -26,21 +26,33 @@ fn window(shares: &[(u64, u64)]) -> Window {
     }
 }
 
+fn scenario(seeder_cores: Vec<usize>, load_cores: Vec<usize>) -> Scenario {
+    Scenario {
+        name: "test".into(),
+        torrents: Vec::new(),
+        connections: 2,
+        cold: false,
+        warm: false,
+        span: Span::Laps(1),
+        seeder_cores,
+        load_cores,
+        baseline: None,
+    }
+}
+
 #[test]
 fn a_sample_is_the_window_in_the_units_of_the_report() {
     let window = window(&[(512, 2), (512, 2)]);
-    let sample = Sample::new(
-        &window,
-        Duration::from_millis(300),
-        Duration::from_millis(100),
-        Memory::default(),
-        2,
-    );
+    let cost = Cost {
+        seeder_cpu: Duration::from_millis(300),
+        cores: Duration::from_millis(2_000),
+        memory: Memory::default(),
+    };
+    let sample = Sample::new(&window, &cost, &scenario(vec![0], vec![1, 2]));
     assert_eq!((sample.gib, sample.seconds, sample.gib_per_s), (1.0, 2.0, 0.5));
-    assert_eq!(
-        (sample.cpu_s_per_gib, sample.generator_busy, sample.stolen),
-        (0.3, 0.375, 0.05)
-    );
+    assert_eq!((sample.cpu_s_per_gib, sample.seeder_busy), (0.3, 0.15));
+    // Of 2 s on all cores the seeder had 0.3 and the generator 1.5.
+    assert_eq!((sample.generator_busy, sample.disturbed), (0.375, 0.1));
     assert!((sample.latency.p50_ms - 1.0).abs() < 0.01, "{:?}", sample.latency);
     assert!((sample.latency.p99_ms - 5.0).abs() < 0.01, "{:?}", sample.latency);
 }
