@@ -26,6 +26,7 @@ pub mod layout;
 pub mod limits;
 pub mod magnet;
 pub mod message;
+pub mod metadata;
 pub mod metainfo;
 pub mod peer_id;
 mod text;

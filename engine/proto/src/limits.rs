@@ -94,3 +94,6 @@ const _: () = assert!(METAINFO_LEN_MAX / 20 <= PIECES_MAX as usize);
 const _: () = assert!(TOTAL_LEN_MAX < i64::MAX as u64);
 const _: () = assert!(PIECE_LENGTH_MIN <= BLOCK_LEN && BLOCK_LEN < PIECE_LENGTH_MAX);
 const _: () = assert!(PIECE_FRAME_LEN_MAX < EXTENDED_FRAME_LEN_MAX);
+
+/// Bytes in a piece of the `info` dictionary when peers exchange it (BEP 9); the last may be shorter.
+pub const METADATA_PIECE_LEN: usize = 16 * 1024;

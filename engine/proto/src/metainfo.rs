@@ -37,7 +37,7 @@ const PIECE_HASH_LEN: usize = 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metainfo {
     info_hash: InfoHash,
-    info: Box<[u8]>,
+    info: Arc<[u8]>,
     /// Where in `info` the piece hashes are.
     hashes: Range<usize>,
     name: String,
@@ -127,7 +127,7 @@ impl Metainfo {
     }
 
     /// The raw bytes of `info`, which the info-hash is the hash of (BEP 9 hands them to peers).
-    pub fn info(&self) -> &[u8] {
+    pub fn info(&self) -> &Arc<[u8]> {
         &self.info
     }
 

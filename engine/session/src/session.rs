@@ -453,6 +453,7 @@ fn for_shard(seeding: &Seeding) -> shoal_shard::Seeding {
     shoal_shard::Seeding {
         info_hash: seeding.metainfo.info_hash(),
         layout: Arc::clone(seeding.metainfo.layout()),
+        info: Arc::clone(seeding.metainfo.info()),
         paths: seeding.metainfo.files().iter().map(path).collect(),
         have: seeding.have.clone(),
         stamps: seeding.stamps.clone(),

@@ -7,10 +7,12 @@
 use shoal_proto::bitfield::Bitfield;
 use shoal_proto::extension::{ExtensionHandshake, HANDSHAKE_ID};
 use shoal_proto::message::{BlockRequest, Decoder, Message};
+use shoal_proto::metadata::{self, MetadataMessage};
 use shoal_world::{Buffer, Op, Pool, Socket, Time};
 
 use crate::choker::Change;
-use crate::limits::{OUTBOX_LEN_MAX, REFUSED_MAX};
+use crate::greeting::METADATA_ID;
+use crate::limits::{METADATA_REQUESTS_MAX, OUTBOX_LEN_MAX, REFUSED_MAX};
 use crate::peer::{Conversation, Peer, Run, Transmission, Upload};
 use crate::shard::{Accepting, Shard};
 use crate::torrent::Active;
@@ -357,10 +359,14 @@ impl Listener<'_> {
     }
 
     fn extended(&mut self, id: u8, payload: &[u8]) -> Result<(), End> {
+        if id == METADATA_ID.get() {
+            return self.metadata(payload);
+        }
         if id != HANDSHAKE_ID {
             return Ok(());
         }
         let handshake = ExtensionHandshake::parse(payload).map_err(|_| End::Violation)?;
+        self.conversation.metadata_id = handshake.messages.ut_metadata;
         if let Some(client) = handshake.client {
             self.conversation.client = Some(client.into());
         }
@@ -369,6 +375,39 @@ impl Listener<'_> {
             Err(End::Redundant)
         } else {
             Ok(())
+        }
+    }
+    /// BEP 9: what a peer with only a magnet link asks for.
+    fn metadata(&mut self, payload: &[u8]) -> Result<(), End> {
+        let message = MetadataMessage::parse(payload).map_err(|_| End::Violation)?;
+        let Some(MetadataMessage::Request { piece }) = message else {
+            return Ok(());
+        };
+        let exists = metadata::piece_range(piece, self.torrent.info.len()).is_some();
+        if exists && self.conversation.metadata_requests.len() < METADATA_REQUESTS_MAX {
+            self.conversation.metadata_requests.push_back(piece);
+            return Ok(());
+        }
+        self.conversation.say_metadata(MetadataMessage::Reject { piece });
+        if self.conversation.outbox.len() > OUTBOX_LEN_MAX {
+            Err(End::Violation)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Conversation {
+    /// Puts a metadata message behind the others, if the peer takes such messages.
+    pub(crate) fn say_metadata(&mut self, message: MetadataMessage<'_>) {
+        if let Some(id) = self.metadata_id {
+            let mut payload = Vec::new();
+            message.encode(&mut payload);
+            Message::Extended {
+                id: id.get(),
+                payload: &payload,
+            }
+            .encode(&mut self.outbox);
         }
     }
 }

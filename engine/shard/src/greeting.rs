@@ -5,8 +5,9 @@
 //! what it has, and what it can do.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU8;
 
-use shoal_proto::extension::{ExtensionHandshake, HANDSHAKE_ID};
+use shoal_proto::extension::{ExtensionHandshake, ExtensionIds, HANDSHAKE_ID};
 use shoal_proto::handshake::{HANDSHAKE_LEN, Handshake, Reserved};
 use shoal_proto::info_hash::InfoHash;
 use shoal_proto::message::Message;
@@ -16,6 +17,9 @@ use crate::limits::{ACCEPT_AGAIN_AFTER, GREETING_MAX};
 use crate::peer::{Conversation, Peer};
 use crate::shard::{Accepting, Shard};
 use crate::torrent::{Active, TorrentId};
+
+/// The id under which we take metadata messages (BEP 9).
+pub(crate) const METADATA_ID: NonZeroU8 = NonZeroU8::MIN;
 
 /// What we can do beyond BEP 3.
 const RESERVED: Reserved = Reserved::NONE.with_fast().with_extension();
@@ -131,7 +135,7 @@ impl Shard {
             now,
         );
         torrent.peers.insert(socket);
-        let upload_only = torrent.complete;
+        let (upload_only, info_len) = (torrent.complete, torrent.info.len());
         let mut possession = Vec::new();
         write_possession(torrent, common.fast(), &mut possession);
         let answer = Handshake {
@@ -142,7 +146,7 @@ impl Shard {
         conversation.outbox.extend(answer.encode());
         conversation.outbox.append(&mut possession);
         if common.extension() {
-            self.write_extension_handshake(address.ip(), upload_only, &mut conversation.outbox);
+            self.write_extension_handshake(address.ip(), upload_only, info_len, &mut conversation.outbox);
         }
         if let Some(peer) = self.peers.get(socket) {
             *peer = Peer::Talking(Box::new(conversation));
@@ -156,13 +160,24 @@ impl Shard {
         Some((id, self.torrents.active(id)?))
     }
 
-    fn write_extension_handshake(&self, their_ip: IpAddr, upload_only: bool, out: &mut Vec<u8>) {
+    fn write_extension_handshake(
+        &self,
+        their_ip: IpAddr,
+        upload_only: bool,
+        info_len: usize,
+        out: &mut Vec<u8>,
+    ) {
         let mut payload = Vec::new();
         ExtensionHandshake {
             client: Some(self.settings.client.clone()),
             requests_len_max: Some(self.settings.requests_per_peer_max),
             your_ip: Some(their_ip),
             upload_only,
+            metadata_len: u32::try_from(info_len).ok(),
+            messages: ExtensionIds {
+                ut_metadata: Some(METADATA_ID),
+                ..ExtensionIds::default()
+            },
             ..ExtensionHandshake::default()
         }
         .encode(&mut payload);

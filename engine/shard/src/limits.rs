@@ -32,6 +32,10 @@ pub(crate) const READS_MAX: usize = 64;
 /// full of requests can cause at once. A peer that lets them pile up does not read and asks all the same.
 pub(crate) const OUTBOX_LEN_MAX: usize = 60_000 + PIECES_MAX as usize / 8;
 
+/// Pieces of the `info` dictionary that one peer may have waiting: 256 KiB, what clients ask for in one round trip. What
+/// exceeds it is rejected, and asked for again.
+pub(crate) const METADATA_REQUESTS_MAX: usize = 16;
+
 /// Requests refused in a row before the peer is disconnected: ten times what any client keeps outstanding, so it
 /// ignores what it is told.
 pub(crate) const REFUSED_MAX: u32 = 20_000;

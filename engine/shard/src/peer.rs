@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::num::NonZeroU8;
 
 use shoal_proto::layout::Span;
 use shoal_proto::message::{Decoder, PIECE_HEADER_LEN};
@@ -48,6 +49,10 @@ pub(crate) struct Conversation {
     pub(crate) requests: VecDeque<Span>,
     /// Requests refused since the last one that was taken.
     pub(crate) refused: u32,
+    /// The id under which it takes metadata messages (BEP 9), if it does.
+    pub(crate) metadata_id: Option<NonZeroU8>,
+    /// Pieces of the `info` dictionary that it asked for.
+    pub(crate) metadata_requests: VecDeque<u32>,
     /// Control messages to send.
     pub(crate) outbox: Vec<u8>,
     /// Runs that are being read ahead, in order.
@@ -134,6 +139,8 @@ impl Conversation {
             pieces: 0,
             requests: VecDeque::new(),
             refused: 0,
+            metadata_id: None,
+            metadata_requests: VecDeque::new(),
             outbox: Vec::new(),
             planned: VecDeque::new(),
             upload: Upload::Idle,

@@ -24,6 +24,8 @@ pub struct Seeding {
     pub info_hash: InfoHash,
     /// Its pieces and files.
     pub layout: Arc<Layout>,
+    /// Its `info` dictionary, for peers that have only a magnet link (BEP 9).
+    pub info: Arc<[u8]>,
     /// The path of every file of the layout; padding files have one too, which is never opened.
     pub paths: Vec<Arc<Path>>,
     /// The pieces that may be served.
@@ -37,6 +39,7 @@ pub struct Seeding {
 pub(crate) struct Active {
     pub(crate) info_hash: InfoHash,
     pub(crate) layout: Arc<Layout>,
+    pub(crate) info: Arc<[u8]>,
     pub(crate) have: Bitfield,
     pub(crate) complete: bool,
     /// Its files, in the order of the layout.

@@ -29,6 +29,7 @@ impl Shard {
         let Seeding {
             info_hash,
             layout,
+            info,
             paths,
             have,
             stamps,
@@ -58,6 +59,7 @@ impl Shard {
         let active = Active {
             info_hash,
             layout,
+            info,
             have,
             complete,
             files,

@@ -116,7 +116,7 @@ fn the_info_hash_is_that_of_the_raw_bytes() {
     let info = b"d6:lengthi7e4:name4:file12:piece lengthi16384e6:pieces20:abcdefghijklmnopqrste";
     let torrent = [b"d8:announce1:x4:info".as_slice(), info, b"e"].concat();
     let metainfo = Metainfo::parse(&torrent).unwrap();
-    assert_eq!(metainfo.info(), info);
+    assert_eq!(**metainfo.info(), info[..]);
     assert_eq!(
         metainfo.info_hash().to_string(),
         "ed65fc7105343a857174985b6577469188309215"

@@ -1,6 +1,7 @@
 //! Sends: what goes out next, and what the socket made of it.
 
 use shoal_proto::message::piece_header;
+use shoal_proto::metadata::{self, MetadataMessage};
 use shoal_world::{Errno, Gather, Op, Socket, Time};
 
 use super::plan::Wanted;
@@ -16,6 +17,23 @@ use crate::torrent::TorrentId;
 static ZEROES: [u8; 128 * 1024] = [0; 128 * 1024];
 
 impl Conversation {
+    /// Puts the next piece of the `info` dictionary into an outbox that is empty: one at a time, so that they wait
+    /// as numbers and not as bytes.
+    fn write_metadata(&mut self, info: &[u8]) {
+        if !self.outbox.is_empty() {
+            return;
+        }
+        let Some(piece) = self.metadata_requests.pop_front() else {
+            return;
+        };
+        let range = metadata::piece_range(piece, info.len()).expect("only pieces that exist are queued");
+        self.say_metadata(MetadataMessage::Data {
+            piece,
+            total_len: info.len() as u32,
+            data: &info[range],
+        });
+    }
+
     /// What is to go out next, if it is there: the rest of what was begun, else control messages and the first run.
     fn next_transmission(&mut self, ready: impl Fn(&Run) -> bool) -> Option<Transmission> {
         match std::mem::replace(&mut self.upload, Upload::Idle) {
@@ -54,6 +72,9 @@ impl Shard {
         let Some(conversation) = self.peers.talking(socket) else {
             return;
         };
+        if let Some(active) = self.torrents.get(conversation.torrent) {
+            conversation.write_metadata(&active.info);
+        }
         let Some(mut transmission) = conversation.next_transmission(ready) else {
             return;
         };

@@ -5,8 +5,9 @@ use std::time::Duration;
 use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, proptest};
 use shoal_proto::layout::{BLOCK_LEN, FileLength, Layout};
 use shoal_proto::message::{BlockRequest, Decoder, Message};
+use shoal_proto::metadata::MetadataMessage;
 use shoal_world::{FileStamp, Socket};
-use stage::{INFO_HASH, Stage, content, stamp};
+use stage::{INFO, INFO_HASH, Stage, content, stamp};
 
 use crate::{Cause, Command, Event};
 
@@ -159,6 +160,45 @@ fn what_the_protocol_forbids_ends_the_connection() {
         id: 0,
         payload: b"li",
     }]);
+}
+
+#[test]
+fn a_peer_with_only_a_magnet_link_gets_the_metadata() {
+    let mut stage = Stage::new(16, 0, 1 << 18, &[MIB]);
+    let peer = stage.peer(0, true, &[]);
+    let ask = |payload: &'static [u8]| Message::Extended { id: 1, payload };
+    stage.say(
+        peer,
+        &[Message::Extended {
+            id: 0,
+            payload: b"d1:md11:ut_metadatai9eee",
+        }],
+    );
+    stage.say(
+        peer,
+        &[
+            ask(b"d8:msg_typei0e5:piecei0ee"),
+            ask(b"d8:msg_typei0e5:piecei1ee"),
+        ],
+    );
+    stage.say(peer, &[ask(b"d8:msg_typei0e5:piecei2ee")]);
+    let mut bytes = &stage.wire[&peer][68..];
+    let mut decoder = Decoder::new(4);
+    let mut heard = Vec::new();
+    while let Some(message) = decoder.next(&mut bytes).unwrap() {
+        if let Message::Extended { id: 9, payload } = message {
+            heard.push(match MetadataMessage::parse(payload).unwrap().unwrap() {
+                MetadataMessage::Data {
+                    piece,
+                    total_len,
+                    data,
+                } => (piece, Some((total_len, data.to_vec()))),
+                MetadataMessage::Reject { piece } | MetadataMessage::Request { piece } => (piece, None),
+            });
+        }
+    }
+    let data = |piece, range: std::ops::Range<usize>| (piece, Some((20_000, INFO[range].to_vec())));
+    assert_eq!(heard, [data(0, 0..16_384), data(1, 16_384..20_000), (2, None)]);
 }
 
 #[test]

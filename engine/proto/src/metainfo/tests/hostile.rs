@@ -37,7 +37,7 @@ fn case_5_the_hash_is_of_the_raw_bytes_in_whatever_order() {
     let info = b"d4:name4:file6:lengthi7e12:piece lengthi16384e6:pieces20:abcdefghijklmnopqrst4:name1:xe";
     let torrent = [b"d4:info".as_slice(), info, b"e"].concat();
     let metainfo = Metainfo::parse(&torrent).unwrap();
-    assert_eq!((metainfo.name(), metainfo.info()), ("file", info.as_slice()));
+    assert_eq!((metainfo.name(), &**metainfo.info()), ("file", info.as_slice()));
     // SHA-1 of these bytes by sha1sum(1).
     assert_eq!(
         metainfo.info_hash().to_string(),

@@ -23,6 +23,9 @@ use crate::{Command, Event, Seeding, Settings};
 
 pub(super) const INFO_HASH: InfoHash = InfoHash::V1([7; 20]);
 
+/// Stands for an `info` dictionary of two pieces.
+pub(super) const INFO: [u8; 20_000] = [b'i'; 20_000];
+
 /// What a file is when nobody touches it.
 pub(super) fn stamp(size: u64) -> FileStamp {
     FileStamp {
@@ -125,6 +128,7 @@ impl Stage {
         let layout = Arc::new(Layout::new(piece_length, lengths).unwrap());
         let seeding = Seeding {
             info_hash: INFO_HASH,
+            info: INFO.into(),
             have: Bitfield::all(layout.pieces()),
             paths: (0..files.len())
                 .map(|index| Arc::from(Path::new(&index.to_string())))
