@@ -24,6 +24,7 @@ use io_uring::{IoUring, opcode, squeue, types};
 use shoal_world::{Buffer, Completion, FRAME_LEN, Op, Pool, Socket, Time};
 use slab::Slab;
 
+use crate::descriptors;
 use crate::files::{Files, Lookup, Reading};
 use crate::frames::Frames;
 use crate::mailbox::Mailbox;
@@ -161,7 +162,7 @@ impl Kind {
 impl Kernel {
     /// Sets the ring and its memory up, on the thread that will use it.
     pub fn new(options: Options) -> Result<Kernel, Refused> {
-        raise_descriptor_limit();
+        descriptors::raise_limit();
         let ring = setup::ring()?;
         let mut arena = Arena::new(options.extents)?;
         // SAFETY: the arena outlives the ring (see the order of fields), and is mapped as long as it lives.
@@ -339,21 +340,6 @@ impl Drop for Kernel {
             // Something hangs in the kernel and may still write: its memory is left to the process's end.
             std::mem::forget(std::mem::replace(&mut self.lookups, Slab::new()));
             std::mem::forget(std::mem::take(&mut self.sockets));
-        }
-    }
-}
-
-/// Every connection and file is a descriptor: raise the soft limit to the hard one. Refusals show when it is reached.
-fn raise_descriptor_limit() {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: `limit` is valid for writing and reading.
-    unsafe {
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 && limit.rlim_cur < limit.rlim_max {
-            limit.rlim_cur = limit.rlim_max;
-            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
         }
     }
 }

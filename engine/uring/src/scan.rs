@@ -33,7 +33,7 @@ use shoal_world::{FileStamp, Refusal};
 
 use crate::hash::{DIGEST_LEN, Hasher};
 use crate::kernel::IoMode;
-use files::Files;
+use files::{Acquired, Files};
 use outcome::Findings;
 use shape::Shape;
 use space::Space;
@@ -150,6 +150,7 @@ pub fn scan(
         space: &space,
         shape,
         io_mode: options.io_mode,
+        files_open_max: files::open_max(shape.threads),
         hasher: &hasher,
         watch,
         units_claimed: AtomicU64::new(0),
@@ -178,10 +179,10 @@ pub fn scan(
 
 /// Files that no piece has a byte of are there or not all the same.
 fn look_at_empty_files(parts: &[Part]) -> Findings {
-    let mut files = Files::new(IoMode::Buffered);
+    let mut files = Files::new(IoMode::Buffered, 1);
     for (index, part) in parts.iter().enumerate().filter(|(_, part)| part.len == 0) {
         if let Source::File(path) = &part.source
-            && files.acquire(index, path).is_some()
+            && let Acquired::File(_) = files.acquire(index, path)
         {
             files.release(index);
         }

@@ -11,7 +11,7 @@ use std::os::fd::AsRawFd;
 use shoal_world::PAGE_LEN;
 
 use super::Source;
-use super::files::Files;
+use super::files::{Acquired, Files};
 use super::hashing::Span;
 use super::reader::{Read, Reader};
 use super::space::{Extent, Space};
@@ -61,7 +61,8 @@ pub(super) struct Storage<'a> {
 
 impl Storage<'_> {
     /// Makes a chunk of the beginning of `range`, and starts its reads. Answers to them carry `token` in the upper half.
-    pub(super) fn plan(&mut self, range: Range<u64>, token: u32) -> Chunk {
+    /// Nothing while all files that may be open are in use by other chunks.
+    pub(super) fn plan(&mut self, range: Range<u64>, token: u32) -> Option<Chunk> {
         let end = range.end.min(range.start + self.chunk_len as u64);
         let mut chunk = Chunk {
             range: range.start..range.start,
@@ -80,10 +81,11 @@ impl Storage<'_> {
             chunk.range.end += located.extent.len;
             chunk.extents.push(located);
         }
-        chunk
+        (!chunk.extents.is_empty()).then_some(chunk)
     }
 
-    /// Where an extent, or the beginning of it, is to be found. Nothing if the chunk's slot has no room for any of it.
+    /// Where an extent, or the beginning of it, is to be found. Nothing if it is not for this chunk: the slot has no room
+    /// for any of it, or its file cannot be opened yet.
     fn locate(
         &mut self,
         extent: Extent,
@@ -97,11 +99,15 @@ impl Storage<'_> {
                 place: Place::Zeroes,
             });
         };
-        let Some(file) = self.files.acquire(extent.part, path) else {
-            return Some(Located {
-                extent,
-                place: Place::Unread,
-            });
+        let file = match self.files.acquire(extent.part, path) {
+            Acquired::File(file) => file,
+            Acquired::Failed => {
+                return Some(Located {
+                    extent,
+                    place: Place::Unread,
+                });
+            }
+            Acquired::Later => return None,
         };
         let size = file.before.size;
         if extent.offset >= size {

@@ -18,11 +18,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use shoal_world::{Errno, FileStamp, PAGE_LEN, Refusal};
 
+use crate::descriptors;
 use crate::kernel::IoMode;
 use crate::stamp::{is_regular, stamp, stamp_of, statx, takes_direct};
 
 /// Files without planned extents that stay open, because neighbouring pieces often need the same ones.
 const IDLE_MAX: usize = 32;
+
+/// Descriptors of an open file: see the module.
+const DESCRIPTORS_PER_FILE: u64 = 2;
+
+/// Descriptors that are left to the rest of the process: rings, and whatever is opened meanwhile.
+const DESCRIPTORS_SPARED: u64 = 32;
 
 /// Two writes within one tick of the coarse clock leave the same time. The longest tick is 10 ms (CONFIG_HZ=100);
 /// twice that is on the safe side.
@@ -61,9 +68,21 @@ pub(super) struct OpenFile {
     users: u32,
 }
 
+/// A file for one more extent, if it can be had.
+pub(super) enum Acquired<'a> {
+    /// Here it is, until it is released.
+    File(&'a OpenFile),
+    /// Never: an observation says why.
+    Failed,
+    /// Once another one is released: as many as may be open are open and in use.
+    Later,
+}
+
 /// See the module.
 pub(super) struct Files {
     io_mode: IoMode,
+    /// Files that may be open at once, at least one.
+    open_max: usize,
     open: HashMap<usize, OpenFile>,
     /// Parts not to try again, with an observation that says why.
     failed: HashSet<usize>,
@@ -71,35 +90,39 @@ pub(super) struct Files {
 }
 
 impl Files {
-    pub(super) fn new(io_mode: IoMode) -> Files {
+    pub(super) fn new(io_mode: IoMode, open_max: usize) -> Files {
         Files {
             io_mode,
+            open_max,
             open: HashMap::new(),
             failed: HashSet::new(),
             observations: Vec::new(),
         }
     }
 
-    /// The file of a part for one more extent, or nothing if it cannot be had.
-    pub(super) fn acquire(&mut self, part: usize, path: &Path) -> Option<&OpenFile> {
+    /// The file of a part for one more extent.
+    pub(super) fn acquire(&mut self, part: usize, path: &Path) -> Acquired<'_> {
         if self.failed.contains(&part) {
-            return None;
+            return Acquired::Failed;
         }
         if !self.open.contains_key(&part) {
+            self.close_idle();
+            if self.open.len() >= self.open_max {
+                return Acquired::Later;
+            }
             match OpenFile::open(path, self.io_mode) {
                 Ok(file) => {
-                    self.close_idle();
                     self.open.insert(part, file);
                 }
                 Err(seen) => {
                     self.fail(part, seen);
-                    return None;
+                    return Acquired::Failed;
                 }
             }
         }
         let file = self.open.get_mut(&part).expect("opened above");
         file.users += 1;
-        Some(file)
+        Acquired::File(file)
     }
 
     /// An extent is done with.
@@ -139,13 +162,20 @@ impl Files {
     }
 
     fn close_idle(&mut self) {
-        if self.open.len() < IDLE_MAX {
+        if self.open.len() < IDLE_MAX.min(self.open_max) {
             return;
         }
         for (part, file) in self.open.extract_if(|_, file| file.users == 0) {
             self.observations.push(file.close(part));
         }
     }
+}
+
+/// How many files each of so many workers may have open, so that all of them together find descriptors.
+pub(super) fn open_max(workers: usize) -> usize {
+    let spare = descriptors::raise_limit().saturating_sub(descriptors::open() + DESCRIPTORS_SPARED);
+    let share = spare / DESCRIPTORS_PER_FILE / workers as u64;
+    usize::try_from(share).unwrap_or(usize::MAX).max(1)
 }
 
 impl OpenFile {

@@ -9,6 +9,7 @@ use sha1::{Digest, Sha1};
 use shoal_world::Refusal;
 use tempfile::TempDir;
 
+use super::files::{Acquired, Files};
 use super::{Cancelled, Options, Part, PartOutcome, Piece, Report, Source, scan};
 use crate::kernel::IoMode;
 
@@ -227,6 +228,36 @@ fn what_a_file_has_beyond_its_part_is_not_read() {
         &[],
     );
     assert_eq!(len_read(outcomes[0]), Some(50_000));
+}
+
+#[test]
+fn no_more_files_are_open_than_may_be() {
+    let scene = scene(&[
+        Content::File(vec![1]),
+        Content::File(vec![2]),
+        Content::Missing(1),
+    ]);
+    let mut files = Files::new(IoMode::Auto, 1);
+    let mut acquire = |files: &mut Files, part: usize| {
+        let Source::File(path) = &scene.parts[part].source else {
+            panic!("all parts are files")
+        };
+        match files.acquire(part, path) {
+            Acquired::File(_) => "file",
+            Acquired::Failed => "failed",
+            Acquired::Later => "later",
+        }
+    };
+    assert_eq!(acquire(&mut files, 0), "file");
+    assert_eq!(acquire(&mut files, 0), "file");
+    assert_eq!(acquire(&mut files, 1), "later");
+    files.release(0);
+    assert_eq!(acquire(&mut files, 1), "later");
+    files.release(0);
+    assert_eq!(acquire(&mut files, 1), "file");
+    files.release(1);
+    assert_eq!(acquire(&mut files, 2), "failed");
+    assert_eq!(files.into_observations().len(), 3, "each opening left one");
 }
 
 #[test]

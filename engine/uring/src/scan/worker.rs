@@ -25,6 +25,8 @@ pub(super) struct Shared<'a> {
     pub(super) space: &'a Space<'a>,
     pub(super) shape: Shape,
     pub(super) io_mode: IoMode,
+    /// Files that one worker may have open.
+    pub(super) files_open_max: usize,
     pub(super) hasher: &'a Hasher,
     pub(super) watch: &'a (dyn Fn(u64) -> ControlFlow<()> + Sync),
     pub(super) units_claimed: AtomicU64,
@@ -74,7 +76,7 @@ impl<'a> Worker<'a> {
     pub(super) fn new(shared: &'a Shared<'a>) -> Worker<'a> {
         let storage = Storage {
             space: shared.space,
-            files: Files::new(shared.io_mode),
+            files: Files::new(shared.io_mode, shared.files_open_max),
             reader: Reader::new(shared.shape.slots, shared.shape.slot_len()),
             io_mode: shared.io_mode,
             chunk_len: shared.shape.chunk_len,
@@ -124,7 +126,10 @@ impl<'a> Worker<'a> {
             let unit = &mut self.units[key];
             let entry = self.chunks.vacant_entry();
             let token = u32::try_from(entry.key()).expect("there are few chunks");
-            let chunk = self.storage.plan(unit.unplanned.clone(), token);
+            // Not before another chunk is done with: one that is alone can always open a file.
+            let Some(chunk) = self.storage.plan(unit.unplanned.clone(), token) else {
+                break;
+            };
             unit.unplanned.start = chunk.range.end;
             unit.chunks.push_back(entry.key());
             entry.insert(chunk);
