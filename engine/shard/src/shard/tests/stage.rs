@@ -24,7 +24,7 @@ use crate::{Command, Event, Seeding, Settings};
 pub(super) const INFO_HASH: InfoHash = InfoHash::V1([7; 20]);
 
 /// Stands for an `info` dictionary of two pieces.
-pub(super) const INFO: [u8; 20_000] = [b'i'; 20_000];
+pub(super) static INFO: [u8; 20_000] = [b'i'; 20_000];
 
 /// What a file is when nobody touches it.
 pub(super) fn stamp(size: u64) -> FileStamp {
