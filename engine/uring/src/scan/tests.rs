@@ -238,7 +238,7 @@ fn no_more_files_are_open_than_may_be() {
         Content::Missing(1),
     ]);
     let mut files = Files::new(IoMode::Auto, 1);
-    let mut acquire = |files: &mut Files, part: usize| {
+    let acquire = |files: &mut Files, part: usize| {
         let Source::File(path) = &scene.parts[part].source else {
             panic!("all parts are files")
         };
