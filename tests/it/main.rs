@@ -3,6 +3,7 @@
 //! One binary because each further one is another link and another start. Where what is: `tests/README.md`.
 
 mod changing_data;
+mod circumstances;
 mod commands;
 mod hostile_floods;
 mod hostile_handshakes;

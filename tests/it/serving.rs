@@ -3,7 +3,7 @@
 use std::thread;
 
 use shoal_tests::fetch::{Fetch, REQUESTS_LEN, fetch_all};
-use shoal_tests::peer::{FAST_AND_EXTENDED, PLAIN};
+use shoal_tests::peer::{FAST_AND_EXTENDED, Message, PLAIN, Peer};
 use shoal_tests::place::Place;
 use shoal_tests::process::{Seed, shoal_seed};
 use shoal_tests::random::Random;
@@ -128,6 +128,39 @@ fn requests_across_the_usual_block_boundary_are_served() {
     fetch
         .blocks(&straddling, REQUESTS_LEN)
         .expect("straddling requests are served");
+}
+
+#[test]
+fn requests_longer_than_a_block_are_served() {
+    // Some clients ask for 32 KiB and more at a time; 128 KiB is what the reference client once took as the most.
+    let sample = Sample::file("long requests", 3 * 1024 * 1024, 512 * KIB);
+    let (_place, seed) = seed_of(std::slice::from_ref(&sample), "0,1");
+    for len in [32 * KIB, 100_000, 128 * KIB] {
+        let offsets = (0..sample.piece_len() - len).step_by(len as usize);
+        let long = (0..sample.pieces())
+            .flat_map(|piece| offsets.clone().map(move |offset| Block { piece, offset, len }));
+        let mut fetch = Fetch::start(seed.address(), &sample, FAST_AND_EXTENDED).expect("a peer is welcome");
+        fetch
+            .blocks(&long.collect::<Vec<_>>(), 20)
+            .unwrap_or_else(|error| panic!("{len}: {error}"));
+    }
+}
+
+#[test]
+fn a_block_asked_for_again_is_sent_again() {
+    let sample = Sample::file("again", 1024 * 1024, 64 * KIB);
+    let (_place, seed) = seed_of(std::slice::from_ref(&sample), "0");
+    let mut peer = Peer::unchoked(seed.address(), sample.info_hash(), PLAIN).expect("a peer is unchoked");
+    let block = sample.blocks()[5];
+    peer.send(&Message::Request(block).encode().repeat(100))
+        .expect("the seed reads requests");
+    for _ in 0..100 {
+        let data = peer.receive_until(|message| match message {
+            Message::Piece { data, .. } => Some(data),
+            _ => None,
+        });
+        assert!(data.expect("the seed goes on") == sample.bytes_of(block));
+    }
 }
 
 #[test]

@@ -25,6 +25,14 @@ impl Place {
     pub fn new() -> Place {
         let parent = target_directory().join("tmp");
         fs::create_dir_all(&parent).expect("the target directory is writable");
+        Place::below(&parent)
+    }
+
+    /// An empty place in another directory.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub fn below(parent: &Path) -> Place {
         let root = tempfile::Builder::new()
             .prefix("shoal-")
             .tempdir_in(parent)
