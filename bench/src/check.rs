@@ -17,9 +17,8 @@ use serde::Serialize;
 use crate::data::{self, Recipe, Torrent};
 use crate::measure::{self, Machine};
 use crate::report::{self, CheckReport, CheckRow};
-use crate::seed::{find_clients, scratch};
 use crate::seeder::process::{Process, free_address};
-use crate::seeder::{Check, Client, ClientName, Job, Programs};
+use crate::seeder::{Check, Client, ClientName, Job, Programs, find_clients, scratch};
 use crate::{Common, GIB};
 
 /// Options of `shoal-bench check`.

@@ -9,7 +9,6 @@ mod scenario;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ use crate::load::{Drain, Load, LoadSpec, Manner, Pattern, Window};
 use crate::measure::{self, Machine, Memory};
 use crate::report::{self, SeedReport, SeedRow};
 use crate::seeder::process::{Process, free_address};
-use crate::seeder::{self, Client, ClientName, Job, Programs};
+use crate::seeder::{Client, ClientName, Found, Job, Programs, find_clients, scratch};
 use crate::{Common, GIB};
 pub(crate) use scenario::{Scenario, Span};
 use scenario::{ScenarioName, scenarios};
@@ -204,41 +203,6 @@ pub(crate) fn run(options: &SeedOptions) -> Result<()> {
         report.rows.extend(rows);
     }
     report.print(options.common.json)
-}
-
-/// A client that is installed here.
-pub(crate) struct Found {
-    /// How it is run.
-    pub(crate) client: Box<dyn Client>,
-    /// What it says its version is.
-    pub(crate) version: String,
-}
-
-/// The clients that can be measured, and a sentence about each that cannot.
-pub(crate) fn find_clients(names: &[ClientName], programs: &Programs) -> (Vec<Found>, Vec<String>) {
-    let mut found = Vec::new();
-    let mut skipped = Vec::new();
-    for &name in names {
-        let client = seeder::client(name, programs);
-        match client.version() {
-            Ok(version) => found.push(Found { client, version }),
-            Err(error) => skipped.push(format!("{} skipped: {error:#}", name.text())),
-        }
-    }
-    for line in &skipped {
-        eprintln!("{line}");
-    }
-    (found, skipped)
-}
-
-/// An empty directory for a client's settings and state.
-pub(crate) fn scratch(work: &Path, client: ClientName) -> Result<std::path::PathBuf> {
-    let scratch = work.join("scratch").join(client.text());
-    if scratch.exists() {
-        fs::remove_dir_all(&scratch)?;
-    }
-    fs::create_dir_all(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
-    Ok(scratch)
 }
 
 /// Everything that one measurement depends on besides the client.

@@ -16,11 +16,12 @@ mod shoal;
 mod transmission;
 
 use std::ffi::OsStr;
+use std::fs;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
@@ -162,10 +163,45 @@ pub(crate) fn client(name: ClientName, programs: &Programs) -> Box<dyn Client> {
     }
 }
 
+/// A client that is installed here.
+pub(crate) struct Found {
+    /// How it is run.
+    pub(crate) client: Box<dyn Client>,
+    /// What it says its version is.
+    pub(crate) version: String,
+}
+
+/// The clients that can be measured, and a sentence about each that cannot.
+pub(crate) fn find_clients(names: &[ClientName], programs: &Programs) -> (Vec<Found>, Vec<String>) {
+    let mut found = Vec::new();
+    let mut skipped = Vec::new();
+    for &name in names {
+        let client = client(name, programs);
+        match client.version() {
+            Ok(version) => found.push(Found { client, version }),
+            Err(error) => skipped.push(format!("{} skipped: {error:#}", name.text())),
+        }
+    }
+    for line in &skipped {
+        eprintln!("{line}");
+    }
+    (found, skipped)
+}
+
+/// An empty directory for a client's settings and state.
+pub(crate) fn scratch(work: &Path, client: ClientName) -> Result<PathBuf> {
+    let scratch = work.join("scratch").join(client.text());
+    if scratch.exists() {
+        fs::remove_dir_all(&scratch)?;
+    }
+    fs::create_dir_all(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
+    Ok(scratch)
+}
+
 /// What a program prints about its version: the first word with a digit and a dot in it.
 fn version_of(program: &Path, arguments: &[impl AsRef<OsStr>]) -> Result<String> {
     let output = Command::new(program).args(arguments).output();
-    let output = output.map_err(|error| anyhow::anyhow!("{} does not run: {error}", program.display()))?;
+    let output = output.map_err(|error| anyhow!("{} does not run: {error}", program.display()))?;
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
     let looks_right =
@@ -176,7 +212,7 @@ fn version_of(program: &Path, arguments: &[impl AsRef<OsStr>]) -> Result<String>
         .find(looks_right);
     let version = version.ok_or_else(|| {
         let said = text.lines().last().unwrap_or("nothing");
-        anyhow::anyhow!("{} does not tell its version, it says: {said}", program.display())
+        anyhow!("{} does not tell its version, it says: {said}", program.display())
     })?;
     Ok(version.trim_end_matches('.').to_owned())
 }

@@ -10,7 +10,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream as StdTcpStream};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use hdrhistogram::Histogram;
@@ -32,21 +32,22 @@ const DISCARD_BLOCKS: usize = 16;
 /// learn that more has come.
 const DISCARD_WAIT_LEN: usize = 4096;
 
-/// What the connections of one worker count together.
+/// From request to complete block, in µs, over all connections of a worker.
 #[derive(Debug)]
-pub(super) struct Tally {
-    /// From request to complete block, in µs.
-    pub(super) latency_us: RefCell<Histogram<u64>>,
-    /// Set before the worker closes its sockets, so that their ends are not taken for failures.
-    pub(super) closing: Cell<bool>,
-}
+pub(super) struct Latencies(RefCell<Histogram<u64>>);
 
-impl Tally {
-    pub(super) fn new() -> Tally {
-        Tally {
-            latency_us: RefCell::new(latency_histogram()),
-            closing: Cell::new(false),
-        }
+impl Latencies {
+    pub(super) fn new() -> Latencies {
+        Latencies(RefCell::new(latency_histogram()))
+    }
+
+    /// All that were recorded so far.
+    pub(super) fn so_far(&self) -> Histogram<u64> {
+        self.0.borrow().clone()
+    }
+
+    fn record(&self, latency: Duration) {
+        self.0.borrow_mut().saturating_record(latency.as_micros() as u64);
     }
 }
 
@@ -101,7 +102,7 @@ impl Connection {
             again: VecDeque::new(),
             received: Rc::default(),
         };
-        let nothing_yet = Tally::new();
+        let nothing_yet = Latencies::new();
         while !connection.unchoked || connection.pieces_have < connection.torrent.shape.pieces() {
             ensure!(
                 connection.receive(&nothing_yet).await?,
@@ -121,8 +122,8 @@ impl Connection {
         Rc::clone(&self.received)
     }
 
-    /// Asks for everything in the plan and returns when all of it has come, or the worker closes the socket.
-    pub(super) async fn fetch(&mut self, mut plan: Plan, tally: &Tally) -> Result<()> {
+    /// Asks for everything in the plan and returns when all of it has come.
+    pub(super) async fn fetch(&mut self, mut plan: Plan, latencies: &Latencies) -> Result<()> {
         let depth = self.manner.depth.min(plan.distinct_blocks());
         let batch = self.manner.batch.min(depth);
         loop {
@@ -133,18 +134,14 @@ impl Connection {
                 return Ok(());
             }
             let open = match (self.manner.drain, self.outstanding.is_empty()) {
-                (Drain::Trunc, false) => self.discard(tally).await,
-                _ => self.receive(tally).await,
+                (Drain::Trunc, false) => self.discard(latencies).await?,
+                _ => self.receive(latencies).await?,
             };
-            match open {
-                Ok(true) => {}
-                _ if tally.closing.get() => return Ok(()),
-                Ok(false) => bail!(
-                    "closed by the seeder with {} requests unanswered",
-                    self.outstanding.len()
-                ),
-                Err(error) => return Err(error),
-            }
+            ensure!(
+                open,
+                "closed by the seeder with {} requests unanswered",
+                self.outstanding.len()
+            );
         }
     }
 
@@ -169,20 +166,20 @@ impl Connection {
     }
 
     /// Takes what the socket has. `false` when the seeder closed it.
-    async fn receive(&mut self, tally: &Tally) -> Result<bool> {
+    async fn receive(&mut self, latencies: &Latencies) -> Result<bool> {
         let (taken, buffer) = self.stream.read(std::mem::take(&mut self.buffer)).await;
         self.buffer = buffer;
         let taken = taken?;
-        self.interpret(taken, tally)?;
+        self.interpret(taken, latencies)?;
         Ok(taken > 0)
     }
 
     /// Takes one header, throws away the blocks that must follow it, and counts them. `false` when the seeder closed.
-    async fn discard(&mut self, tally: &Tally) -> Result<bool> {
+    async fn discard(&mut self, latencies: &Latencies) -> Result<bool> {
         let head_left = self.deframer.head_left()?;
         if head_left > 0 {
             let taken = self.read_some(head_left).await?;
-            self.interpret(taken, tally)?;
+            self.interpret(taken, latencies)?;
             if taken == 0 || self.deframer.payload_left() == 0 {
                 return Ok(taken > 0);
             }
@@ -213,7 +210,7 @@ impl Connection {
         self.deframer.resume_between_messages();
         let now = Instant::now();
         for asked in stretch {
-            self.complete(asked, now, tally);
+            self.complete(asked, now, latencies);
         }
         Ok(true)
     }
@@ -227,7 +224,7 @@ impl Connection {
     }
 
     /// Acts on the first `len` bytes of the buffer.
-    fn interpret(&mut self, len: usize, tally: &Tally) -> Result<()> {
+    fn interpret(&mut self, len: usize, latencies: &Latencies) -> Result<()> {
         let buffer = std::mem::take(&mut self.buffer);
         let mut input = &buffer[..len];
         let now = Instant::now();
@@ -244,7 +241,7 @@ impl Connection {
                     self.verify(block, at, bytes)?;
                     if last {
                         let asked = self.arriving.take().expect("payload follows its header");
-                        self.complete(asked, now, tally);
+                        self.complete(asked, now, latencies);
                     }
                 }
             }
@@ -310,11 +307,10 @@ impl Connection {
         Ok(())
     }
 
-    fn complete(&self, asked: Asked, now: Instant, tally: &Tally) {
+    fn complete(&self, asked: Asked, now: Instant, latencies: &Latencies) {
         self.received
             .set(self.received.get() + u64::from(asked.block.len));
-        let latency_us = (now - asked.at).as_micros() as u64;
-        tally.latency_us.borrow_mut().saturating_record(latency_us);
+        latencies.record(now - asked.at);
     }
 }
 

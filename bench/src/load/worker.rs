@@ -6,12 +6,13 @@ use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, ensure};
 use nix::time::{ClockId, clock_gettime};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_uring::net::TcpStream;
 
-use super::connection::{Connection, Tally};
+use super::connection::{Connection, Latencies};
 use super::plan::{Extent, Plan, Seat};
 use super::{LoadSpec, Order, Report, STALL_MAX, Share, Window};
 use crate::measure;
@@ -61,7 +62,21 @@ async fn serve(
     let _ = reports.send(Ok(Report::Connected));
     // Waiting here blocks the runtime, on purpose: between orders all connections rest.
     while let Ok(order) = orders.recv() {
-        members = perform(spec, members, order, reports).await?;
+        match order {
+            Order::Drain { laps } => {
+                let mut fetching = Fetching::begin(spec, members, Extent::Laps(laps))?;
+                while fetching.step(WATCH_INTERVAL).await? {}
+                let _ = reports.send(Ok(Report::Done(fetching.window()?)));
+                members = fetching.rested;
+            }
+            Order::RunFor(time) => {
+                let mut fetching = Fetching::begin(spec, members, Extent::Endless)?;
+                fetching.wait(time).await?;
+                let _ = reports.send(Ok(Report::Done(fetching.window()?)));
+                fetching.end();
+                return Ok(());
+            }
+        }
     }
     Ok(())
 }
@@ -97,42 +112,109 @@ async fn connect(spec: &LoadSpec, index: usize) -> Result<Vec<Member>> {
     Ok(members)
 }
 
-/// What can be seen of the connections while their tasks own them.
-struct Watch {
+/// A connection that has everything it wanted, or failed.
+struct Fetched {
+    place: usize,
+    member: Member,
+    at: Instant,
+    outcome: Result<()>,
+}
+
+/// All connections at work, each in a task of its own, and what can be seen of them meanwhile.
+struct Fetching {
+    tasks: JoinSet<Fetched>,
     begin: Instant,
     cpu_before: Duration,
-    tally: Rc<Tally>,
-    streams: Vec<Rc<tokio_uring::net::TcpStream>>,
+    latencies: Rc<Latencies>,
+    streams: Vec<Rc<TcpStream>>,
     received: Vec<Rc<Cell<u64>>>,
     received_before: Vec<u64>,
     finished: Vec<Option<Instant>>,
+    rested: Vec<Member>,
+    moved: (u64, Instant),
 }
 
-impl Watch {
-    fn new(members: &[Member]) -> Result<Watch> {
+impl Fetching {
+    fn begin(spec: &LoadSpec, members: Vec<Member>, extent: Extent) -> Result<Fetching> {
         let received: Vec<_> = members
             .iter()
             .map(|member| member.connection.received())
             .collect();
-        Ok(Watch {
-            begin: Instant::now(),
+        let begin = Instant::now();
+        let mut fetching = Fetching {
+            tasks: JoinSet::new(),
+            begin,
             cpu_before: thread_cpu()?,
-            tally: Rc::new(Tally::new()),
+            latencies: Rc::new(Latencies::new()),
             streams: members.iter().map(|member| member.connection.stream()).collect(),
             received_before: received.iter().map(|received| received.get()).collect(),
             received,
             finished: vec![None; members.len()],
-        })
+            rested: Vec::with_capacity(members.len()),
+            moved: (0, begin),
+        };
+        for (place, mut member) in members.into_iter().enumerate() {
+            let shape = spec.torrents[member.torrent].shape;
+            let plan = Plan::new(shape, spec.manner.pattern, extent, member.seat);
+            let latencies = Rc::clone(&fetching.latencies);
+            fetching.tasks.spawn_local(async move {
+                let outcome = member.connection.fetch(plan, &latencies).await;
+                Fetched {
+                    place,
+                    member,
+                    at: Instant::now(),
+                    outcome,
+                }
+            });
+        }
+        Ok(fetching)
     }
 
-    fn bytes(&self) -> u64 {
-        self.received.iter().map(|received| received.get()).sum()
+    /// Waits for the next connection to have everything, but not longer than `patience`. `false` when all have.
+    async fn step(&mut self, patience: Duration) -> Result<bool> {
+        match timeout(patience, self.tasks.join_next()).await {
+            Ok(None) => return Ok(false),
+            Ok(Some(joined)) => {
+                let fetched = joined?;
+                fetched
+                    .outcome
+                    .with_context(|| format!("connection {}", fetched.place))?;
+                self.finished[fetched.place] = Some(fetched.at);
+                self.rested.push(fetched.member);
+            }
+            Err(_) => self.ensure_moving()?,
+        }
+        Ok(true)
+    }
+
+    /// Lets the connections work for this long.
+    async fn wait(&mut self, time: Duration) -> Result<()> {
+        while let Some(left) = time
+            .checked_sub(self.begin.elapsed())
+            .filter(|left| !left.is_zero())
+        {
+            self.step(left.min(WATCH_INTERVAL)).await?;
+        }
+        Ok(())
+    }
+
+    /// Fails when nothing has come for too long.
+    fn ensure_moving(&mut self) -> Result<()> {
+        let bytes = self.received.iter().map(|received| received.get()).sum();
+        if bytes != self.moved.0 {
+            self.moved = (bytes, Instant::now());
+        }
+        ensure!(
+            self.moved.1.elapsed() < STALL_MAX,
+            "the seeder stopped sending: nothing came for {STALL_MAX:?}"
+        );
+        Ok(())
     }
 
     /// Everything up to now.
     fn window(&self) -> Result<Window> {
-        let end = self.finished.iter().copied().collect::<Option<Vec<_>>>();
-        let end = end
+        let all_finished: Option<Vec<Instant>> = self.finished.iter().copied().collect();
+        let end = all_finished
             .and_then(|all| all.into_iter().max())
             .unwrap_or_else(Instant::now);
         let shares = (0..self.received.len()).map(|place| Share {
@@ -143,85 +225,19 @@ impl Watch {
             begin: self.begin,
             end,
             shares: shares.collect(),
-            latency_us: self.tally.latency_us.borrow().clone(),
+            latency_us: self.latencies.so_far(),
             generator_cpu: thread_cpu()? - self.cpu_before,
         })
     }
 
-    /// Ends all connections; what they still wait for completes as closed.
-    fn close(&self) {
-        self.tally.closing.set(true);
+    /// Ends all connections. Their tasks are dropped before they could notice; the runtime, when it is dropped, waits for
+    /// the operations that they had in flight, which the closed sockets complete at once.
+    fn end(self) {
         for stream in &self.streams {
             // The seeder may have closed it already.
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
-}
-
-/// Carries out one order and reports its window.
-async fn perform(
-    spec: &LoadSpec,
-    members: Vec<Member>,
-    order: Order,
-    reports: &mpsc::Sender<Result<Report>>,
-) -> Result<Vec<Member>> {
-    let (extent, time) = match order {
-        Order::Drain { laps } => (Extent::Laps(laps), None),
-        Order::RunFor(time) => (Extent::Endless, Some(time)),
-    };
-    let mut watch = Watch::new(&members)?;
-    let mut tasks = JoinSet::new();
-    for (place, mut member) in members.into_iter().enumerate() {
-        let shape = spec.torrents[member.torrent].shape;
-        let plan = Plan::new(shape, spec.manner.pattern, extent, member.seat);
-        let tally = Rc::clone(&watch.tally);
-        tasks.spawn_local(async move {
-            let outcome = member.connection.fetch(plan, &tally).await;
-            (place, member, Instant::now(), outcome)
-        });
-    }
-    let mut rested = Vec::with_capacity(tasks.len());
-    let mut window = None;
-    let mut moved = (watch.bytes(), Instant::now());
-    loop {
-        let rest = time
-            .filter(|_| window.is_none())
-            .map(|time| time.saturating_sub(watch.begin.elapsed()));
-        match timeout(
-            rest.unwrap_or(WATCH_INTERVAL).min(WATCH_INTERVAL),
-            tasks.join_next(),
-        )
-        .await
-        {
-            Ok(None) => break,
-            Ok(Some(joined)) => {
-                let (place, member, at, outcome) = joined?;
-                outcome.with_context(|| format!("connection {place}"))?;
-                watch.finished[place] = Some(at);
-                rested.push(member);
-            }
-            Err(_) => ensure_moving(&mut moved, watch.bytes())?,
-        }
-        if window.is_none() && time.is_some_and(|time| watch.begin.elapsed() >= time) {
-            window = Some(());
-            let _ = reports.send(Ok(Report::Done(watch.window()?)));
-            watch.close();
-        }
-    }
-    if window.is_none() {
-        let _ = reports.send(Ok(Report::Done(watch.window()?)));
-    }
-    Ok(rested)
-}
-
-/// Fails when nothing has come for too long.
-fn ensure_moving(moved: &mut (u64, Instant), bytes: u64) -> Result<()> {
-    if bytes != moved.0 {
-        *moved = (bytes, Instant::now());
-    } else if moved.1.elapsed() >= STALL_MAX {
-        bail!("the seeder stopped sending: nothing came for {STALL_MAX:?}");
-    }
-    Ok(())
 }
 
 /// CPU time that this thread has used.
