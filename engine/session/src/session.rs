@@ -24,7 +24,7 @@ use shoal_proto::metainfo::Metainfo;
 use shoal_proto::peer_id::PeerId;
 use shoal_shard::{Command, Counters, Failure, Report, Settings, Shard};
 use shoal_uring::kernel::{self, Kernel};
-use shoal_uring::{Mailbox, Refused, listen};
+use shoal_uring::{Mailbox, Refused, descriptors, listen};
 use shoal_world::{CoreIndex, EXTENT_LEN, FileStamp};
 use thiserror::Error;
 
@@ -422,7 +422,10 @@ fn gone(kind: io::ErrorKind) -> StartError {
 }
 
 fn settings(config: &Config, index: usize, cores: usize, peer_id: PeerId) -> Settings {
-    let share = |all: u32| all.div_ceil(cores as u32);
+    let share = |all: u32, descriptors_max: u32| all.min(descriptors_max).div_ceil(cores as u32);
+    // Connections may take half of the descriptors there are and payload files a quarter, so that neither can leave
+    // the other without; the rest is for rings, for checks, and for the program around this library.
+    let descriptors = u32::try_from(descriptors::raise_limit()).unwrap_or(u32::MAX);
     Settings {
         core: CoreIndex(index as u16),
         cores: cores as u16,
@@ -432,13 +435,13 @@ fn settings(config: &Config, index: usize, cores: usize, peer_id: PeerId) -> Set
             UploadSlots::Unlimited => None,
             UploadSlots::Limited(slots) => Some(slots),
         },
-        peers_max: share(config.peers_max),
+        peers_max: share(config.peers_max, descriptors / 2),
         peers_per_address_max: config.peers_per_address_max,
         requests_per_peer_max: config.requests_per_peer_max,
         handshake_timeout: config.handshake_timeout,
         idle_timeout: config.idle_timeout,
         send_stall_timeout: config.send_stall_timeout,
-        files_open_max: share(config.files_open_max),
+        files_open_max: share(config.files_open_max, descriptors / 4),
     }
 }
 

@@ -6,7 +6,7 @@
 use std::fs;
 
 /// Raises the soft limit to the hard one and returns what it is now. Refusals show when it is reached.
-pub(crate) fn raise_limit() -> u64 {
+pub fn raise_limit() -> u64 {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,

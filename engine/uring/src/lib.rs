@@ -8,7 +8,7 @@
 //! stand on: memory that the kernel may touch is owned by a world until the final completion of the operation that
 //! names it, and a ring is used and dropped on the thread that made it.
 
-mod descriptors;
+pub mod descriptors;
 mod doorbell;
 mod files;
 mod frames;
