@@ -18,6 +18,10 @@ pub mod pool;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod rounds;
+#[cfg(target_arch = "x86_64")]
 mod sha_ni;
 
 pub use kernel::Kernel;
@@ -35,8 +39,8 @@ pub const LANES_MAX: usize = 16;
 /// Chaining value before the first block (FIPS 180-4, section 5.3.1).
 const INITIAL: [u32; 5] = [0x6745_2301, 0xEFCD_AB89, 0x98BA_DCFE, 0x1032_5476, 0xC3D2_E1F0];
 
-/// Longest padding: one byte 0x80, zeroes to the next 56 modulo 64, eight bytes of length.
-const PADDING_LEN_MAX: usize = BLOCK_LEN + 8;
+/// Where the last block of a message holds its length in bits, eight bytes long.
+const LENGTH_AT: usize = BLOCK_LEN - 8;
 
 /// One message on its way: what was hashed of it so far.
 #[derive(Clone, Debug)]
@@ -72,18 +76,6 @@ impl Stream {
         (self.len % BLOCK_LEN as u64) as usize
     }
 
-    /// What ends the message: FIPS 180-4, section 5.1.1.
-    fn padding(&self) -> Padding {
-        let zeroes_len = (BLOCK_LEN + 55 - self.carried_len()) % BLOCK_LEN;
-        let mut padding = Padding {
-            bytes: [0; PADDING_LEN_MAX],
-            len: 1 + zeroes_len + 8,
-        };
-        padding.bytes[0] = 0x80;
-        padding.bytes[1 + zeroes_len..padding.len].copy_from_slice(&(self.len * 8).to_be_bytes());
-        padding
-    }
-
     fn digest(&self) -> [u8; DIGEST_LEN] {
         let mut digest = [0; DIGEST_LEN];
         for (bytes, word) in digest.chunks_exact_mut(4).zip(self.state) {
@@ -97,11 +89,6 @@ impl Default for Stream {
     fn default() -> Stream {
         Stream::new()
     }
-}
-
-struct Padding {
-    bytes: [u8; PADDING_LEN_MAX],
-    len: usize,
 }
 
 /// The next bytes of one message.
@@ -138,29 +125,13 @@ impl Hasher {
     }
 
     /// Feeds every message its next bytes. Messages that end earlier leave their place to others.
-    pub fn advance(&self, feeds: Vec<Feed<'_>>) {
-        let mut lanes: Vec<Lane<'_>> = feeds.into_iter().filter_map(Lane::start).collect();
-        while !lanes.is_empty() {
-            let step = self.plan.step(lanes.len());
-            compress(step.kernel, &mut lanes[..step.lanes]);
-            lanes.retain_mut(Lane::has_blocks);
-        }
+    pub fn advance<'a>(&self, feeds: impl IntoIterator<Item = Feed<'a>>) {
+        self.run(feeds.into_iter().map(Lane::fed).collect());
     }
 
     /// Ends the messages and tells their digests, in order. The streams start anew.
     pub fn finish(&self, streams: &mut [Stream]) -> Vec<[u8; DIGEST_LEN]> {
-        let paddings: Vec<Padding> = streams.iter().map(Stream::padding).collect();
-        let segments: Vec<[&[u8]; 1]> = paddings
-            .iter()
-            .map(|padding| [&padding.bytes[..padding.len]])
-            .collect();
-        self.advance(
-            streams
-                .iter_mut()
-                .zip(&segments)
-                .map(|(stream, segments)| Feed { stream, segments })
-                .collect(),
-        );
+        self.run(streams.iter_mut().map(Lane::ended).collect());
         streams
             .iter_mut()
             .map(|stream| std::mem::take(stream).digest())
@@ -170,15 +141,22 @@ impl Hasher {
     /// The digests of whole messages, in order.
     pub fn digests(&self, messages: &[&[u8]]) -> Vec<[u8; DIGEST_LEN]> {
         let mut streams = vec![Stream::new(); messages.len()];
-        let segments: Vec<[&[u8]; 1]> = messages.iter().map(|message| [*message]).collect();
-        self.advance(
-            streams
-                .iter_mut()
-                .zip(&segments)
-                .map(|(stream, segments)| Feed { stream, segments })
-                .collect(),
-        );
+        self.advance(streams.iter_mut().zip(messages).map(|(stream, message)| Feed {
+            stream,
+            segments: std::slice::from_ref(message),
+        }));
         self.finish(&mut streams)
+    }
+
+    fn run(&self, mut lanes: Vec<Lane<'_>>) {
+        loop {
+            lanes.retain(Lane::has_blocks);
+            if lanes.is_empty() {
+                return;
+            }
+            let step = self.plan.step(lanes.len());
+            compress(step.kernel, &mut lanes[..step.lanes]);
+        }
     }
 }
 
@@ -188,7 +166,7 @@ impl Default for Hasher {
     }
 }
 
-/// A message in its place beside others: always with at least one block to give, or it leaves.
+/// A message in its place beside others. One that has no blocks to give leaves it.
 struct Lane<'a> {
     stream: &'a mut Stream,
     segments: std::slice::Iter<'a, &'a [u8]>,
@@ -202,6 +180,8 @@ struct Lane<'a> {
 enum Next {
     /// One block in the stream's carry.
     Carry,
+    /// The same, and after it one more, which holds the length of the message.
+    CarryThenLength,
     /// So many whole blocks at the start of `rest`.
     Rest(usize),
     /// Nowhere: the segments are used up.
@@ -209,7 +189,8 @@ enum Next {
 }
 
 impl<'a> Lane<'a> {
-    fn start(feed: Feed<'a>) -> Option<Lane<'a>> {
+    /// A message that takes the bytes of `feed`.
+    fn fed(feed: Feed<'a>) -> Lane<'a> {
         let mut lane = Lane {
             stream: feed.stream,
             segments: feed.segments.iter(),
@@ -217,16 +198,36 @@ impl<'a> Lane<'a> {
             next: Next::None,
         };
         lane.look_ahead();
-        lane.has_blocks().then_some(lane)
+        lane
     }
 
-    fn has_blocks(&mut self) -> bool {
+    /// A message that takes its padding (FIPS 180-4, section 5.1.1): one bit, zeroes, and its length at the end of a
+    /// block, which is the next one where the length finds no room behind the bit.
+    fn ended(stream: &'a mut Stream) -> Lane<'a> {
+        let carried_len = stream.carried_len();
+        stream.carry[carried_len] = 0x80;
+        stream.carry[carried_len + 1..].fill(0);
+        let next = if carried_len < LENGTH_AT {
+            stream.carry[LENGTH_AT..].copy_from_slice(&(stream.len * 8).to_be_bytes());
+            Next::Carry
+        } else {
+            Next::CarryThenLength
+        };
+        Lane {
+            stream,
+            segments: [].iter(),
+            rest: &[],
+            next,
+        }
+    }
+
+    fn has_blocks(&self) -> bool {
         self.next != Next::None
     }
 
     fn blocks(&self) -> usize {
         match self.next {
-            Next::Carry => 1,
+            Next::Carry | Next::CarryThenLength => 1,
             Next::Rest(blocks) => blocks,
             Next::None => 0,
         }
@@ -234,7 +235,7 @@ impl<'a> Lane<'a> {
 
     fn bytes(&self, blocks: usize) -> &[u8] {
         match self.next {
-            Next::Carry => &self.stream.carry,
+            Next::Carry | Next::CarryThenLength => &self.stream.carry,
             Next::Rest(_) | Next::None => &self.rest[..blocks * BLOCK_LEN],
         }
     }
@@ -242,9 +243,18 @@ impl<'a> Lane<'a> {
     /// Takes note that the first `blocks` blocks made `state` of the state before.
     fn compressed(&mut self, blocks: usize, state: [u32; 5]) {
         self.stream.state = state;
-        if let Next::Rest(_) = self.next {
-            self.rest = &self.rest[blocks * BLOCK_LEN..];
-            self.stream.len += (blocks * BLOCK_LEN) as u64;
+        match self.next {
+            Next::CarryThenLength => {
+                self.stream.carry[..LENGTH_AT].fill(0);
+                self.stream.carry[LENGTH_AT..].copy_from_slice(&(self.stream.len * 8).to_be_bytes());
+                self.next = Next::Carry;
+                return;
+            }
+            Next::Rest(_) => {
+                self.rest = &self.rest[blocks * BLOCK_LEN..];
+                self.stream.len += (blocks * BLOCK_LEN) as u64;
+            }
+            Next::Carry | Next::None => {}
         }
         self.look_ahead();
     }

@@ -17,6 +17,7 @@ use std::arch::x86_64::{
 };
 
 use super::BLOCK_LEN;
+use super::rounds::eighty_rounds;
 
 const LANES: usize = 8;
 
@@ -89,27 +90,7 @@ unsafe fn one_block(state: &mut [__m256i; 5], block: &[*const u8; LANES]) {
             $b = _mm256_or_si256(_mm256_slli_epi32::<30>($b), _mm256_srli_epi32::<2>($b));
         };
     }
-    macro_rules! five_rounds {
-        ($first:expr, $function:ident, $constant:expr) => {
-            round!($first, $function, $constant, a b c d e);
-            round!($first + 1, $function, $constant, e a b c d);
-            round!($first + 2, $function, $constant, d e a b c);
-            round!($first + 3, $function, $constant, c d e a b);
-            round!($first + 4, $function, $constant, b c d e a);
-        };
-    }
-    macro_rules! twenty_rounds {
-        ($first:expr, $function:ident, $constant:expr) => {
-            five_rounds!($first, $function, $constant);
-            five_rounds!($first + 5, $function, $constant);
-            five_rounds!($first + 10, $function, $constant);
-            five_rounds!($first + 15, $function, $constant);
-        };
-    }
-    twenty_rounds!(0, choose, 0x5A82_7999_u32);
-    twenty_rounds!(20, parity, 0x6ED9_EBA1_u32);
-    twenty_rounds!(40, majority, 0x8F1B_BCDC_u32);
-    twenty_rounds!(60, parity, 0xCA62_C1D6_u32);
+    eighty_rounds!(round, (a b c d e), choose parity majority);
 
     for (before, after) in state.iter_mut().zip([a, b, c, d, e]) {
         *before = _mm256_add_epi32(*before, after);

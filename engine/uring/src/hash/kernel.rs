@@ -14,11 +14,13 @@ pub enum Kernel {
     ShaNi,
     /// Up to eight messages, one in each 32-bit lane of AVX2 registers.
     Avx2,
+    /// Up to sixteen messages, one in each 32-bit lane of AVX-512 registers.
+    Avx512,
 }
 
 impl Kernel {
     /// All of them, the portable one first.
-    pub const ALL: [Kernel; 3] = [Kernel::Portable, Kernel::ShaNi, Kernel::Avx2];
+    pub const ALL: [Kernel; 4] = [Kernel::Portable, Kernel::ShaNi, Kernel::Avx2, Kernel::Avx512];
 
     /// Whether this processor has the instructions.
     pub fn is_supported(self) -> bool {
@@ -28,8 +30,10 @@ impl Kernel {
             Kernel::ShaNi => is_x86_feature_detected!("sha") && is_x86_feature_detected!("sse4.1"),
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx2 => is_x86_feature_detected!("avx2"),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 => is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw"),
             #[cfg(not(target_arch = "x86_64"))]
-            Kernel::ShaNi | Kernel::Avx2 => false,
+            Kernel::ShaNi | Kernel::Avx2 | Kernel::Avx512 => false,
         }
     }
 
@@ -39,6 +43,7 @@ impl Kernel {
             Kernel::Portable => 1,
             Kernel::ShaNi => 4,
             Kernel::Avx2 => 8,
+            Kernel::Avx512 => 16,
         }
     }
 
@@ -74,8 +79,11 @@ impl Kernel {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx2 => unsafe { super::avx2::compress(states, bytes) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 => unsafe { super::avx512::compress(states, bytes) },
             #[cfg(not(target_arch = "x86_64"))]
-            Kernel::ShaNi | Kernel::Avx2 => unreachable!("unsupported here: asserted above"),
+            Kernel::ShaNi | Kernel::Avx2 | Kernel::Avx512 => unreachable!("unsupported here: asserted above"),
         }
     }
 }

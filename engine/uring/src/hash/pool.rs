@@ -325,14 +325,10 @@ fn advance(hasher: &Hasher, lanes: &mut [Lane]) {
         .map(|slice| slice.iter().map(bytes).collect())
         .collect();
     let feeds = lanes.iter_mut().zip(&slices);
-    hasher.advance(
-        feeds
-            .map(|(lane, segments)| Feed {
-                stream: &mut lane.stream,
-                segments,
-            })
-            .collect(),
-    );
+    hasher.advance(feeds.map(|(lane, segments)| Feed {
+        stream: &mut lane.stream,
+        segments,
+    }));
 }
 
 /// Gives the results of lanes without further bytes to their submitters.

@@ -123,13 +123,13 @@ fn messages_do_not_feel_where_they_are_cut() {
         for cut_len in [1, 3, 63, 64, 65, 127, 128, 1_000, 4_999, 5_000] {
             let segments: Vec<&[u8]> = data.chunks(cut_len).collect();
             let mut in_one_call = Stream::new();
-            hasher.advance(vec![Feed {
+            hasher.advance([Feed {
                 stream: &mut in_one_call,
                 segments: &segments,
             }]);
             let mut in_many_calls = Stream::new();
             for segment in &segments {
-                hasher.advance(vec![Feed {
+                hasher.advance([Feed {
                     stream: &mut in_many_calls,
                     segments: &[segment, &[]],
                 }]);
@@ -164,7 +164,7 @@ fn streams_that_are_cut_differently_advance_side_by_side() {
             .iter_mut()
             .zip(&segments)
             .map(|(stream, segments)| Feed { stream, segments });
-        hasher.advance(feeds.collect());
+        hasher.advance(feeds);
         assert_eq!(hasher.finish(&mut streams), expected, "{name}");
         assert!(
             streams.iter().all(Stream::is_empty),

@@ -121,14 +121,10 @@ impl<'a> Hashing<'a> {
             }));
         }
         let feeds = fragments.iter_mut().zip(&segments);
-        self.hasher.advance(
-            feeds
-                .map(|(fragment, segments)| Feed {
-                    stream: &mut fragment.stream,
-                    segments,
-                })
-                .collect(),
-        );
+        self.hasher.advance(feeds.map(|(fragment, segments)| Feed {
+            stream: &mut fragment.stream,
+            segments,
+        }));
     }
 }
 
