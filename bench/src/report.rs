@@ -48,6 +48,7 @@ pub(crate) struct SeedRow {
 struct SeedSummary {
     gib_per_s: Spread,
     cpu_s_per_gib: Spread,
+    cpu_both_s_per_gib: f64,
     p50_ms: f64,
     p99_ms: f64,
     p999_ms: f64,
@@ -67,6 +68,7 @@ impl SeedSummary {
         Some(SeedSummary {
             gib_per_s: spread(|sample| sample.gib_per_s)?,
             cpu_s_per_gib: spread(|sample| sample.cpu_s_per_gib)?,
+            cpu_both_s_per_gib: median(|sample| sample.cpu_both_s_per_gib)?,
             p50_ms: median(|sample| sample.latency.p50_ms)?,
             p99_ms: median(|sample| sample.latency.p99_ms)?,
             p999_ms: median(|sample| sample.latency.p999_ms)?,
@@ -184,6 +186,7 @@ impl SeedReport {
             "(min-max)",
             "CPU s/GiB",
             "(min-max)",
+            "both",
             "p50 ms",
             "p99",
             "p99.9",
@@ -279,6 +282,7 @@ fn seed_cells(row: &SeedRow) -> Vec<String> {
         summary.gib_per_s.range(2),
         format!("{:.3}", summary.cpu_s_per_gib.median),
         summary.cpu_s_per_gib.range(3),
+        format!("{:.3}", summary.cpu_both_s_per_gib),
     ]);
     cells.extend(
         [summary.p50_ms, summary.p99_ms, summary.p999_ms, summary.max_ms].map(|ms| format!("{ms:.1}")),

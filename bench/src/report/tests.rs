@@ -23,6 +23,7 @@ fn sample(gib_per_s: f64, cpu_s_per_gib: f64, generator_busy: f64) -> Sample {
         seconds: 4.0 / gib_per_s,
         gib_per_s,
         cpu_s_per_gib,
+        cpu_both_s_per_gib: cpu_s_per_gib + 0.2,
         latency: Latency {
             p50_ms: 1.0,
             p99_ms: 2.0,

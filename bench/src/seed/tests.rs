@@ -50,7 +50,8 @@ fn a_sample_is_the_window_in_the_units_of_the_report() {
     };
     let sample = Sample::new(&window, &cost, &scenario(vec![0], vec![1, 2]));
     assert_eq!((sample.gib, sample.seconds, sample.gib_per_s), (1.0, 2.0, 0.5));
-    assert_eq!((sample.cpu_s_per_gib, sample.seeder_busy), (0.3, 0.15));
+    assert_eq!((sample.cpu_s_per_gib, sample.cpu_both_s_per_gib), (0.3, 1.8));
+    assert_eq!(sample.seeder_busy, 0.15);
     // Of 2 s on all cores the seeder had 0.3 and the generator 1.5.
     assert_eq!((sample.generator_busy, sample.disturbed), (0.375, 0.1));
     assert!((sample.latency.p50_ms - 1.0).abs() < 0.01, "{:?}", sample.latency);
