@@ -27,6 +27,7 @@ use slab::Slab;
 use crate::descriptors;
 use crate::files::{Files, Lookup, Reading};
 use crate::frames::Frames;
+use crate::listen::CongestionControl;
 use crate::mailbox::Mailbox;
 use crate::memory::Arena;
 use crate::received::Received;
@@ -100,6 +101,7 @@ pub struct Kernel {
     memory: Memory,
     listener: Option<TcpListener>,
     accepting: bool,
+    congestion_control: CongestionControl,
     sockets: Sockets,
     /// Receives that wait for free buffers.
     parked: VecDeque<Socket>,
@@ -180,6 +182,7 @@ impl Kernel {
             },
             listener: options.listener,
             accepting: false,
+            congestion_control: CongestionControl::of_system(),
             sockets: Sockets::default(),
             parked: VecDeque::new(),
             files: Files::new(options.io_mode),

@@ -1,9 +1,16 @@
-//! Listening sockets: one per core on the same address, so that the kernel spreads connections.
+//! Listening sockets: one per core on the same address, so that the kernel spreads connections; and what is set on
+//! the connections that come from them.
+//!
+//! Peers on this machine are sent to under [`LOCAL_CONGESTION_CONTROL`]. Where the system's choice paces (BBR), every
+//! segment arms a timer: measured, a third of the CPU time of a byte on loopback, where nothing can congest. A
+//! socket that began to pace never stops, so listeners begin without, and connections from elsewhere are given the
+//! system's choice when they are accepted.
 
+use std::fs;
 use std::io;
 use std::mem;
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// Connections that the kernel completes before a core accepts them; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: libc::c_int = 4096;
@@ -11,6 +18,28 @@ const BACKLOG: libc::c_int = 4096;
 /// Unsent bytes after which a socket takes no more: as much as one run of blocks, so that a cancelled or closed
 /// connection wastes little, kernel memory stays near one run per peer, and a fast peer still never runs dry.
 const UNSENT_BYTES_MAX: libc::c_int = 512 * 1024;
+
+/// Does not pace, and no kernel is without it (tcp(7)).
+const LOCAL_CONGESTION_CONTROL: &str = "reno";
+
+/// The congestion control that the system's administrator chose, for connections that leave this machine.
+pub(crate) struct CongestionControl(String);
+
+impl CongestionControl {
+    /// The system's choice at this moment.
+    pub(crate) fn of_system() -> CongestionControl {
+        let name = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap_or_default();
+        CongestionControl(name.trim().to_owned())
+    }
+
+    /// Gives it to an accepted connection, unless that comes from this machine.
+    pub(crate) fn apply(&self, stream: &TcpStream, peer: SocketAddr) {
+        if !peer.ip().is_loopback() && self.0 != LOCAL_CONGESTION_CONTROL {
+            // The system's own choice is never refused; a name that could not be read leaves the connection as it is.
+            let _ = set_congestion_control(stream.as_raw_fd(), &self.0);
+        }
+    }
+}
 
 /// Binds `count` sockets to `address`. Port 0 takes a free port, the same for all.
 ///
@@ -60,6 +89,7 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
         libc::TCP_NOTSENT_LOWAT,
         UNSENT_BYTES_MAX,
     )?;
+    set_congestion_control(socket.as_raw_fd(), LOCAL_CONGESTION_CONTROL)?;
     let (storage, len) = socket_address(address);
     // SAFETY: `storage` is a socket address of `len` bytes.
     check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const storage).cast(), len) })?;
@@ -70,6 +100,20 @@ fn set(socket: &OwnedFd, level: libc::c_int, option: libc::c_int, value: libc::c
     let len = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: `value` is an int that lives for the call.
     check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), len) })
+}
+
+fn set_congestion_control(socket: RawFd, name: &str) -> io::Result<()> {
+    let len = name.len() as libc::socklen_t;
+    // SAFETY: the name is `len` bytes that live for the call.
+    check(unsafe {
+        libc::setsockopt(
+            socket,
+            libc::IPPROTO_TCP,
+            libc::TCP_CONGESTION,
+            name.as_ptr().cast(),
+            len,
+        )
+    })
 }
 
 fn check(result: libc::c_int) -> io::Result<()> {
@@ -114,3 +158,6 @@ fn socket_address(address: SocketAddr) -> (libc::sockaddr_storage, libc::socklen
     };
     (storage, len as libc::socklen_t)
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,6 +83,7 @@ impl Kernel {
                 // It fails when the peer is gone already; then there is nobody to talk to.
                 if let Ok(address) = stream.peer_addr() {
                     let address = unmap(address);
+                    self.congestion_control.apply(&stream, address);
                     let socket = self.sockets.insert(OwnedFd::from(stream), address);
                     done.push(Completion::Accepted { socket, address });
                 }
