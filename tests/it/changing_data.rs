@@ -14,7 +14,7 @@ use shoal_tests::PATIENCE;
 use shoal_tests::fetch::{Fetch, fetch_all};
 use shoal_tests::peer::FAST_AND_EXTENDED;
 use shoal_tests::place::Place;
-use shoal_tests::process::{Seed, Signal, shoal_seed};
+use shoal_tests::process::{Seed, Signal};
 use shoal_tests::random::Random;
 use shoal_tests::sample::Sample;
 
@@ -33,9 +33,7 @@ impl Pair {
         let victim = Sample::directory("victim", &files, 128 * 1024);
         let files = [("one", 700_000), ("two", 1), ("three", 900_000)];
         let bystander = Sample::directory("bystander", &files, 64 * 1024);
-        let mut command = shoal_seed(&place, &[place.add(&victim), place.add(&bystander)]);
-        command.args(["--cores", "0,1"]);
-        let seed = Seed::start(command);
+        let seed = Seed::of(&place, &[place.add(&victim), place.add(&bystander)]);
         Pair {
             place,
             victim,

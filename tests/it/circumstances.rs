@@ -8,7 +8,7 @@ use std::thread;
 use shoal_tests::fetch::{Fetch, REQUESTS_LEN, fetch_all};
 use shoal_tests::peer::{FAST_AND_EXTENDED, Message, PLAIN, Peer};
 use shoal_tests::place::Place;
-use shoal_tests::process::{Seed, Signal, shoal, shoal_seed, shoal_seed_with_descriptors};
+use shoal_tests::process::{Seed, Signal, run, shoal, shoal_seed, shoal_seed_with_descriptors};
 use shoal_tests::random::Random;
 use shoal_tests::sample::{Block, Sample};
 
@@ -19,7 +19,7 @@ fn seed_with(place: &Place, sample: &Sample, configuration: &str) -> Seed {
     let path = place.path().join("config.yaml");
     fs::write(&path, configuration).expect("a writable place");
     let mut command = shoal_seed(place, &[place.add(sample)]);
-    command.arg("--config").arg(path).args(["--cores", "0,1"]);
+    command.arg("--config").arg(path);
     Seed::start(command)
 }
 
@@ -250,7 +250,7 @@ fn data_that_is_no_file_is_one_clear_sentence() {
                 .arg("--data")
                 .arg(place.data())
                 .args(arguments);
-            let finished = shoal_tests::process::run(command);
+            let finished = run(command);
             assert_eq!(finished.status.code(), Some(2), "{name}: {finished:#?}");
             assert_eq!(finished.stderr.len(), 1, "{name}: {finished:#?}");
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shoal_tests::PATIENCE;
 use shoal_tests::fetch::{Fetch, fetch_all};
-use shoal_tests::peer::{FAST_AND_EXTENDED, Handshake, PROTOCOL, Peer};
+use shoal_tests::peer::{FAST_AND_EXTENDED, Handshake, Message, PROTOCOL, Peer};
 use shoal_tests::process::{allow_many_descriptors, shoal_seed_with_descriptors};
 use shoal_tests::random::Random;
 use shoal_tests::sample::Sample;
@@ -90,15 +90,7 @@ fn a_handshake_in_pieces_is_answered() {
 #[test]
 fn a_handshake_and_requests_in_one_segment_are_all_answered() {
     // The bytes after the handshake arrive before the connection is handed to the core that owns the torrent.
-    use shoal_tests::peer::Message;
-    let target = Target::start_with(
-        Sample::file("eager.bin", 500_000, 32 * 1024),
-        |place, torrents| {
-            let mut command = shoal_tests::process::shoal_seed(place, torrents);
-            command.args(["--cores", "0,1"]);
-            command
-        },
-    );
+    let target = Target::start();
     for _ in 0..16 {
         let mut peer = Peer::connect(target.address()).expect("the seed accepts");
         let handshake = Handshake::new(target.sample.info_hash(), FAST_AND_EXTENDED).encode();

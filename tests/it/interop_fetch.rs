@@ -58,8 +58,7 @@ impl Swarm {
         let (place, samples) = (Place::new(), samples());
         let seeded: Vec<_> = samples.iter().map(|sample| place.add(sample)).collect();
         let mut command = shoal_seed(&place, &seeded);
-        // The last --listen counts.
-        command.args(["--cores", "0,1", "--listen", &format!("{host}:0")]);
+        command.args(["--listen", &format!("{host}:0")]);
         let seed = Seed::start(command);
         let SocketAddr::V4(address) = seed.address() else {
             panic!("it was told to listen on {host}")

@@ -5,7 +5,7 @@ use std::thread;
 use shoal_tests::fetch::{Fetch, REQUESTS_LEN, fetch_all};
 use shoal_tests::peer::{FAST_AND_EXTENDED, Message, PLAIN, Peer};
 use shoal_tests::place::Place;
-use shoal_tests::process::{Seed, shoal_seed};
+use shoal_tests::process::Seed;
 use shoal_tests::random::Random;
 use shoal_tests::sample::{BLOCK_LEN, Block, Sample};
 
@@ -55,19 +55,17 @@ fn many_small_files() -> Sample {
     Sample::directory("many small files", &files, 16 * KIB)
 }
 
-fn seed_of(samples: &[Sample], cores: &str) -> (Place, Seed) {
+fn seed_of(samples: &[Sample]) -> (Place, Seed) {
     let place = Place::new();
     let torrents: Vec<_> = samples.iter().map(|sample| place.add(sample)).collect();
-    let mut command = shoal_seed(&place, &torrents);
-    command.args(["--cores", cores]);
-    let seed = Seed::start(command);
+    let seed = Seed::of(&place, &torrents);
     (place, seed)
 }
 
 #[test]
 fn seed_serves_every_block() {
     let samples = samples();
-    let (_place, seed) = seed_of(&samples, "0,1");
+    let (_place, seed) = seed_of(&samples);
     for sample in &samples {
         fetch_all(seed.address(), sample).unwrap_or_else(|error| panic!("{}: {error}", sample.name()));
     }
@@ -76,7 +74,7 @@ fn seed_serves_every_block() {
 #[test]
 fn seed_serves_every_block_in_any_order_to_a_plain_peer() {
     let samples = samples();
-    let (_place, seed) = seed_of(&samples, "0,1");
+    let (_place, seed) = seed_of(&samples);
     for sample in &samples {
         let mut blocks = sample.blocks();
         Random::named(sample.name()).shuffle(&mut blocks);
@@ -90,7 +88,7 @@ fn seed_serves_every_block_in_any_order_to_a_plain_peer() {
 #[test]
 fn requests_of_unusual_size_and_alignment_are_served() {
     let samples = samples();
-    let (_place, seed) = seed_of(&samples, "0");
+    let (_place, seed) = seed_of(&samples);
     let mut random = Random::named("unusual");
     for sample in &samples {
         let unusual = sample.blocks().into_iter().map(|block| {
@@ -113,7 +111,7 @@ fn requests_of_unusual_size_and_alignment_are_served() {
 #[test]
 fn requests_across_the_usual_block_boundary_are_served() {
     let sample = Sample::file("straddled", 2 * 1024 * 1024, 256 * KIB);
-    let (_place, seed) = seed_of(std::slice::from_ref(&sample), "0");
+    let (_place, seed) = seed_of(std::slice::from_ref(&sample));
     let straddling = sample
         .blocks()
         .into_iter()
@@ -134,7 +132,7 @@ fn requests_across_the_usual_block_boundary_are_served() {
 fn requests_longer_than_a_block_are_served() {
     // Some clients ask for 32 KiB and more at a time; 128 KiB is what the reference client once took as the most.
     let sample = Sample::file("long requests", 3 * 1024 * 1024, 512 * KIB);
-    let (_place, seed) = seed_of(std::slice::from_ref(&sample), "0,1");
+    let (_place, seed) = seed_of(std::slice::from_ref(&sample));
     for len in [32 * KIB, 100_000, 128 * KIB] {
         let offsets = (0..sample.piece_len() - len).step_by(len as usize);
         let long = (0..sample.pieces())
@@ -149,7 +147,7 @@ fn requests_longer_than_a_block_are_served() {
 #[test]
 fn a_block_asked_for_again_is_sent_again() {
     let sample = Sample::file("again", 1024 * 1024, 64 * KIB);
-    let (_place, seed) = seed_of(std::slice::from_ref(&sample), "0");
+    let (_place, seed) = seed_of(std::slice::from_ref(&sample));
     let mut peer = Peer::unchoked(seed.address(), sample.info_hash(), PLAIN).expect("a peer is unchoked");
     let block = sample.blocks()[5];
     peer.send(&Message::Request(block).encode().repeat(100))
@@ -170,7 +168,7 @@ fn a_torrent_fetched_again_and_again_stays_the_original() {
         Sample::file("hot.bin", 6 * 1024 * 1024 + 5, 512 * KIB),
         many_small_files(),
     ];
-    let (_place, seed) = seed_of(&samples, "0,1");
+    let (_place, seed) = seed_of(&samples);
     for _ in 0..6 {
         for sample in &samples {
             fetch_all(seed.address(), sample).expect("the torrent is served again");
@@ -185,7 +183,7 @@ fn many_connections_are_served_whichever_core_accepts_them() {
     let samples: Vec<_> = (0..8)
         .map(|index| Sample::file(&format!("part {index}"), 300_000 + index * 4_099, 32 * KIB))
         .collect();
-    let (_place, seed) = seed_of(&samples, "0,1");
+    let (_place, seed) = seed_of(&samples);
     thread::scope(|scope| {
         for sample in &samples {
             for connection in 0..32 {
@@ -204,7 +202,7 @@ fn many_connections_are_served_whichever_core_accepts_them() {
 #[test]
 fn peers_of_one_torrent_do_not_disturb_each_other() {
     let sample = Sample::file("shared.bin", 4 * 1024 * 1024 + 1, 256 * KIB);
-    let (_place, seed) = seed_of(std::slice::from_ref(&sample), "0,1");
+    let (_place, seed) = seed_of(std::slice::from_ref(&sample));
     thread::scope(|scope| {
         for connection in 0..24 {
             let (address, sample) = (seed.address(), &sample);

@@ -6,7 +6,7 @@ use std::thread;
 use shoal_tests::fetch::{Fetch, fetch_all};
 use shoal_tests::peer::{FAST_AND_EXTENDED, Message, PLAIN, Peer};
 use shoal_tests::place::Place;
-use shoal_tests::process::{Seed, Signal, allow_many_descriptors, shoal_seed};
+use shoal_tests::process::{Seed, Signal, allow_many_descriptors};
 use shoal_tests::random::Random;
 use shoal_tests::sample::Sample;
 
@@ -67,9 +67,7 @@ fn twenty_thousand_visits_leave_nothing_behind() {
     allow_many_descriptors();
     let place = Place::new();
     let sample = Sample::file("visited.bin", 64 * 1024 * 1024 + 1, 256 * 1024);
-    let mut command = shoal_seed(&place, &[place.add(&sample)]);
-    command.args(["--cores", "0,1"]);
-    let seed = Seed::start(command);
+    let seed = Seed::of(&place, &[place.add(&sample)]);
     let mut warm_kib = 0;
     for round in 0..ROUNDS {
         thread::scope(|scope| {

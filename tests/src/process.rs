@@ -41,7 +41,8 @@ pub fn shoal() -> Command {
     Command::new(shoal_path())
 }
 
-/// `shoal seed` of these .torrent files, with the data of `place`, on a loopback port that the kernel chooses.
+/// `shoal seed` of these .torrent files, with the data of `place`, on a loopback port that the kernel chooses and on two
+/// cores, so that about half of all connections are handed over. Of an option that a test adds again, the last one counts.
 pub fn shoal_seed<P: AsRef<Path>>(place: &Place, torrents: &[P]) -> Command {
     let mut command = shoal();
     add_seed_arguments(&mut command, place, torrents);
@@ -63,7 +64,7 @@ fn add_seed_arguments<P: AsRef<Path>>(command: &mut Command, place: &Place, torr
     command
         .arg("--data")
         .arg(place.data())
-        .args(["--listen", "127.0.0.1:0"]);
+        .args(["--listen", "127.0.0.1:0", "--cores", "0,1"]);
 }
 
 /// Lets this test process open as many descriptors as the kernel allows it: hostile tests hold hundreds of connections,

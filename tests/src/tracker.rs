@@ -5,6 +5,7 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread;
 
 use crate::PATIENCE;
@@ -17,11 +18,12 @@ use crate::bencode::Value;
 pub fn serve(address: Ipv4Addr, peers: &[SocketAddrV4]) -> io::Result<String> {
     let listener = TcpListener::bind((address, 0))?;
     let url = format!("http://{}/announce", listener.local_addr()?);
-    let body = announce_response(peers);
+    let body: Arc<[u8]> = announce_response(peers).into();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            // A client that hangs up early costs its own answer, and asks again.
-            let _ = answer(&stream, &body);
+            let body = Arc::clone(&body);
+            // A client that connects and says nothing keeps nobody waiting; one that hangs up early asks again.
+            thread::spawn(move || answer(&stream, &body));
         }
     });
     Ok(url)
