@@ -73,5 +73,6 @@ if [ $long = yes ]; then
 fi
 cargo test --workspace --no-fail-fast
 if [ $long = yes ]; then
-    cargo test --release --package shoal-tests --features long --test long
+    # One at a time: what is measured is shared.
+    cargo test --release --package shoal-tests --features long --test long -- --test-threads=1
 fi
