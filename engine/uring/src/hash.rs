@@ -126,12 +126,12 @@ impl Hasher {
 
     /// Feeds every message its next bytes. Messages that end earlier leave their place to others.
     pub fn advance<'a>(&self, feeds: impl IntoIterator<Item = Feed<'a>>) {
-        self.run(feeds.into_iter().map(Lane::fed).collect());
+        self.run(feeds.into_iter().map(Lane::fed));
     }
 
     /// Ends the messages and tells their digests, in order. The streams start anew.
     pub fn finish(&self, streams: &mut [Stream]) -> Vec<[u8; DIGEST_LEN]> {
-        self.run(streams.iter_mut().map(Lane::ended).collect());
+        self.run(streams.iter_mut().map(Lane::ended));
         streams
             .iter_mut()
             .map(|stream| std::mem::take(stream).digest())
@@ -148,14 +148,18 @@ impl Hasher {
         self.finish(&mut streams)
     }
 
-    fn run(&self, mut lanes: Vec<Lane<'_>>) {
+    /// Compresses until no lane has blocks. Whoever has none left makes room for the next one.
+    fn run<'a>(&self, lanes: impl Iterator<Item = Lane<'a>>) {
+        let mut coming = lanes.filter(Lane::has_blocks);
+        let mut present = Vec::with_capacity(LANES_MAX);
         loop {
-            lanes.retain(Lane::has_blocks);
-            if lanes.is_empty() {
+            present.extend(coming.by_ref().take(LANES_MAX - present.len()));
+            if present.is_empty() {
                 return;
             }
-            let step = self.plan.step(lanes.len());
-            compress(step.kernel, &mut lanes[..step.lanes]);
+            let step = self.plan.step(present.len());
+            compress(step.kernel, &mut present[..step.lanes]);
+            present.retain(Lane::has_blocks);
         }
     }
 }

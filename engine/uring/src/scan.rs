@@ -33,6 +33,7 @@ use shoal_world::{FileStamp, Refusal};
 
 use crate::hash::{DIGEST_LEN, Hasher};
 use crate::kernel::IoMode;
+use device::Motion;
 use files::{Acquired, Files};
 use outcome::Findings;
 use shape::Shape;
@@ -144,10 +145,20 @@ pub fn scan(
     watch: &(dyn Fn(u64) -> ControlFlow<()> + Sync),
 ) -> Result<Report, Cancelled> {
     let space = Space::new(parts, piece_len);
+    scan_on(device::motion(&space), &space, options, watch)
+}
+
+/// Scans disks that move like this.
+fn scan_on(
+    motion: Motion,
+    space: &Space<'_>,
+    options: &Options,
+    watch: &(dyn Fn(u64) -> ControlFlow<()> + Sync),
+) -> Result<Report, Cancelled> {
     let hasher = Hasher::new();
-    let shape = Shape::new(&space, options, device::motion(&space), hasher.lanes());
+    let shape = Shape::new(space, options, motion, hasher.lanes());
     let shared = Shared {
-        space: &space,
+        space,
         shape,
         io_mode: options.io_mode,
         files_open_max: files::open_max(shape.threads),
@@ -173,8 +184,8 @@ pub fn scan(
             .map(|thread| thread.join().expect("a scanning thread panicked"));
         std::iter::once(own).chain(others).collect::<Result<Vec<_>, _>>()
     })?;
-    findings.push(look_at_empty_files(parts));
-    Ok(outcome::report(&space, findings))
+    findings.push(look_at_empty_files(space.parts()));
+    Ok(outcome::report(space, findings))
 }
 
 /// Files that no piece has a byte of are there or not all the same.

@@ -38,7 +38,7 @@ pub(super) struct Shape {
     pub(super) units: usize,
     /// Reads that one thread keeps in flight.
     pub(super) depth: usize,
-    /// Chunks that one thread holds: while some are hashed, `depth` others are read.
+    /// Chunks that one thread holds: while as many as a kernel takes are hashed, `depth` others are read.
     pub(super) slots: usize,
 }
 
@@ -84,7 +84,7 @@ impl Shape {
             Motion::Arm => (1, DEPTH_ARM),
             Motion::Still => (lanes, (DEPTH_STILL / threads).max(DEPTH_THREAD_MIN).max(lanes)),
         };
-        let slots = depth + units;
+        let slots = depth + lanes;
         let chunk_lens = std::iter::successors(Some(CHUNK_LEN_MAX), |len| Some(len / 2));
         let chunk_len = chunk_lens
             .take_while(|len| *len >= CHUNK_LEN_MIN)

@@ -9,8 +9,10 @@ use sha1::{Digest, Sha1};
 use shoal_world::Refusal;
 use tempfile::TempDir;
 
+use super::device::Motion;
 use super::files::{Acquired, Files};
-use super::{Cancelled, Options, Part, PartOutcome, Piece, Report, Source, scan};
+use super::space::Space;
+use super::{Cancelled, Options, Part, PartOutcome, Piece, Report, Source, scan, scan_on};
 use crate::kernel::IoMode;
 
 /// What a part is to be in a test.
@@ -99,8 +101,13 @@ fn run(parts: &[Part], piece_len: u32, options: &Options) -> Report {
 fn check(contents: &[Content], piece_len: u32, unread: &[(usize, usize)]) -> Vec<PartOutcome> {
     let scene = scene(contents);
     let mut outcomes = Vec::new();
-    for options in all_options() {
-        let report = run(&scene.parts, piece_len, &options);
+    let ways = all_options()
+        .into_iter()
+        .flat_map(|options| [Motion::Still, Motion::Arm].map(|motion| (motion, options.clone())));
+    for (motion, options) in ways {
+        let space = Space::new(&scene.parts, piece_len);
+        let report =
+            scan_on(motion, &space, &options, &|_| ControlFlow::Continue(())).expect("nobody cancels");
         let expected: Vec<Piece> = (scene.bytes.chunks(piece_len as usize).enumerate())
             .map(
                 |(index, bytes)| match unread.iter().find(|(piece, _)| *piece == index) {
@@ -109,7 +116,7 @@ fn check(contents: &[Content], piece_len: u32, unread: &[(usize, usize)]) -> Vec
                 },
             )
             .collect();
-        assert_eq!(report.pieces, expected, "{options:?}");
+        assert_eq!(report.pieces, expected, "{motion:?}, {options:?}");
         outcomes = report.parts;
     }
     outcomes

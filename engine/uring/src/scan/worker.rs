@@ -100,10 +100,9 @@ impl<'a> Worker<'a> {
             if self.chunks.is_empty() {
                 break;
             }
-            let (heads, enough) = self.ready_heads();
-            let hash = enough || self.reads_in_flight() == 0;
-            self.collect_answers(usize::from(!hash));
-            if hash {
+            let heads = self.heads();
+            self.collect_answers(usize::from(heads.is_none()));
+            if let Some(heads) = heads {
                 self.hash(&heads);
             }
             if self.shared.cancelled.load(Ordering::Relaxed) {
@@ -165,23 +164,25 @@ impl<'a> Worker<'a> {
         })
     }
 
-    /// Units whose next chunk can be hashed, no more than a kernel needs, and whether they are as many as it needs.
-    fn ready_heads(&self) -> (Vec<usize>, bool) {
+    /// Units whose next chunks are to be hashed now: as many as keep a kernel busy, or all there are if no other unit
+    /// waits for its next chunk to be read. `None`: it is worth waiting for a read.
+    fn heads(&self) -> Option<Vec<usize>> {
         let mut heads = Vec::new();
-        let mut pieces = 0;
+        let (mut pieces, mut reading) = (0, 0);
         for (key, unit) in &self.units {
-            let Some(chunk) = unit.chunks.front().map(|chunk| &self.chunks[*chunk]) else {
-                continue;
-            };
-            if chunk.is_ready() {
-                heads.push(key);
-                pieces += self.shared.space.pieces_in(&chunk.range).count();
+            match unit.chunks.front().map(|chunk| &self.chunks[*chunk]) {
+                Some(chunk) if chunk.is_ready() => {
+                    heads.push(key);
+                    pieces += self.shared.space.pieces_in(&chunk.range).count();
+                }
+                Some(_) => reading += 1,
+                None => {}
             }
             if pieces >= self.shared.hasher.lanes() {
-                return (heads, true);
+                return Some(heads);
             }
         }
-        (heads, false)
+        (reading == 0).then_some(heads)
     }
 
     /// Starts queued reads and takes the answers, after waiting for `want` of them.

@@ -33,7 +33,7 @@ fn memory_stays_within_what_was_allowed() {
                         "{shape:?}"
                     );
                     assert!(
-                        shape.slots > shape.units,
+                        shape.slots > shape.depth,
                         "reads go on while chunks are hashed: {shape:?}"
                     );
                 }
