@@ -1,5 +1,8 @@
 //! Writes the `.torrent` of one generated file (BEP 3), without any of the engine's code: what measures the engine must
-//! not share its bugs. Keys are in the sorted order that bencode asks for.
+//! not share its bugs.
+//!
+//! It writes only what the bench needs, and cannot read. Keys are in the sorted order that bencode asks for, so the
+//! info-hash is the same for everybody who parses and writes it again.
 
 use super::Shape;
 

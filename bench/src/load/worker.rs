@@ -1,4 +1,8 @@
 //! One thread of the load generator: a tokio-uring runtime on its own core with its part of the connections.
+//!
+//! It obeys orders and reports after each. Between orders nothing runs and no read is armed, so a seeder's cost outside of
+//! windows is not ours. It measures only what the generator itself can see; the seeder's CPU time is read by whoever gives
+//! the orders, when a report arrives.
 
 use std::cell::Cell;
 use std::net::Shutdown;

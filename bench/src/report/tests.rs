@@ -1,7 +1,10 @@
+use super::statistics::Spread;
+use super::table::Table;
 use super::*;
 use crate::data::Recipe;
 use crate::measure::Memory;
-use crate::seed::{Latency, Span};
+use crate::seed::{Latency, Sample, Scenario, Span};
+use crate::seeder::ClientName;
 
 fn scenario(name: &str, baseline: Option<&str>) -> Scenario {
     Scenario {
@@ -65,7 +68,7 @@ fn machine() -> Machine {
 fn report(rows: Vec<SeedRow>) -> SeedReport {
     let mut report = SeedReport::new(machine(), vec!["rqbit skipped: not here".into()]);
     report.rows = rows;
-    report.ratios = report.compare();
+    report.compare();
     report
 }
 

@@ -1,4 +1,7 @@
 //! The named workloads of `shoal-bench seed`.
+//!
+//! A scenario is plain data: which torrents, how many connections, from which state, for how long, on which cores. All
+//! clients get the same one. It knows nothing about clients, except that the ideal sender cannot be cold.
 
 use std::time::Duration;
 

@@ -26,6 +26,8 @@ impl Rqbit {
             "--disable-trackers",
         ]);
         command.args(["--disable-upnp-port-forward", "--ipv4-only"]);
+        // Its own 10 s close connections that wait their turn among a thousand, or on a machine that others use.
+        command.args(["--peer-read-write-timeout", "120s"]);
         command.args(["--peer-limit", &CONNECTIONS_MAX.to_string()]);
         command.args(["--listen-ip", &job.address.ip().to_string()]);
         command.args(["--listen-port", &job.address.port().to_string()]);
