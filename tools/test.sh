@@ -13,7 +13,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # command=package: the package is installed when the command is missing.
 packages=(
-    cc=gcc
+    cc=build-essential
     git=git
     python3=python3
     prlimit=util-linux
