@@ -10,6 +10,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
 
 use shoal_world::{Errno, FRAME_LEN, Frame};
 
+use crate::memory::VECTORS_MAX;
 use crate::stamp::last_errno;
 
 /// The memory file and which of its places are written.
@@ -51,12 +52,12 @@ impl Frames {
         let end = offset + u64::from(FRAME_LEN);
         let mut parts = parts;
         while !parts.is_empty() {
-            // SAFETY: the caller's promise; the count is bounded by what one gather holds.
+            // SAFETY: the caller's promise; the count is within the kernel's limit.
             let wrote = unsafe {
                 libc::pwritev(
                     self.file.as_raw_fd(),
                     parts.as_ptr(),
-                    parts.len() as libc::c_int,
+                    parts.len().min(VECTORS_MAX) as libc::c_int,
                     offset as i64,
                 )
             };

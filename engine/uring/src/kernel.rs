@@ -15,6 +15,7 @@ mod reap;
 
 use std::collections::VecDeque;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -96,9 +97,9 @@ impl Pool for Memory {
 
 /// One core's ring and all that belongs to it. It is made, used and dropped on one thread.
 pub struct Kernel {
-    /// First, so that it is dropped before the memory it knows.
     ring: IoUring,
-    memory: Memory,
+    /// Dropped once the ring is drained; kept for ever when it could not be.
+    memory: ManuallyDrop<Memory>,
     listener: Option<TcpListener>,
     accepting: bool,
     congestion_control: CongestionControl,
@@ -167,7 +168,7 @@ impl Kernel {
         descriptors::raise_limit();
         let ring = setup::ring()?;
         let mut arena = Arena::new(options.extents)?;
-        // SAFETY: the arena outlives the ring (see the order of fields), and is mapped as long as it lives.
+        // SAFETY: the arena is mapped until the ring was drained, or for ever.
         let registered = unsafe { ring.submitter().register_buffers(&arena.buffers()) };
         // Locked memory may be limited. Unregistered, a read maps its pages each time: dearer, not wrong.
         arena.registered = registered.is_ok();
@@ -175,11 +176,11 @@ impl Kernel {
         let frames = Frames::new(options.frames)?;
         Ok(Kernel {
             ring,
-            memory: Memory {
+            memory: ManuallyDrop::new(Memory {
                 arena,
                 received,
                 frames,
-            },
+            }),
             listener: options.listener,
             accepting: false,
             congestion_control: CongestionControl::of_system(),
@@ -204,7 +205,7 @@ impl Kernel {
 
     /// The memory, for the shard to look into.
     pub fn pool(&mut self) -> &mut dyn Pool {
-        &mut self.memory
+        &mut *self.memory
     }
 
     /// Whether reads go into registered memory.
@@ -339,9 +340,12 @@ impl Kernel {
 
 impl Drop for Kernel {
     fn drop(&mut self) {
-        if self.drain().is_err() {
+        if self.drain().is_ok() {
+            // SAFETY: the memory is dropped here only, and no operation that names it is under way any more.
+            unsafe { ManuallyDrop::drop(&mut self.memory) };
+        } else {
             // Something hangs in the kernel and may still write: its memory is left to the process's end.
-            std::mem::forget(std::mem::replace(&mut self.lookups, Slab::new()));
+            std::mem::forget(std::mem::take(&mut self.lookups));
             std::mem::forget(std::mem::take(&mut self.sockets));
         }
     }

@@ -10,6 +10,9 @@ use shoal_world::{EXTENT_LEN, Extent, PAGE_LEN};
 /// Length of a huge page on x86-64 and most others.
 const HUGE_PAGE_LEN: usize = 2 * 1024 * 1024;
 
+/// Parts that one system call takes (UIO_MAXIOV).
+pub(crate) const VECTORS_MAX: usize = 1024;
+
 /// Largest buffer that a ring registers (the kernel's limit).
 const REGISTERED_LEN_MAX: usize = 1 << 30;
 

@@ -44,8 +44,7 @@ impl Received {
     pub(crate) fn new(ring: &IoUring) -> io::Result<Received> {
         let entries = Mapping::new(usize::from(BUFFERS_LEN) * size_of::<BufRingEntry>())?;
         let bytes = Mapping::new(usize::from(BUFFERS_LEN) * BUFFER_LEN)?;
-        // SAFETY: the entries are mapped memory of the right size that outlives the registration: both are dropped
-        // with the kernel world, the ring first.
+        // SAFETY: the entries are mapped memory of the right size, and stay mapped until the ring was drained.
         unsafe {
             ring.submitter()
                 .register_buf_ring_with_flags(entries.at(0) as u64, BUFFERS_LEN, GROUP, 0)?;

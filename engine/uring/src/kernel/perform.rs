@@ -9,7 +9,7 @@ use shoal_world::{Completion, CoreIndex, Gather, Op, Part, Socket};
 use super::{Kernel, Kind};
 use crate::files::{Lookup, Reading, c_path};
 use crate::mailbox::HandedOver;
-use crate::memory::Arena;
+use crate::memory::{Arena, VECTORS_MAX};
 use crate::received::GROUP;
 use crate::sockets::{Closing, Sending};
 use crate::stamp::STATX_MASK;
@@ -141,7 +141,8 @@ impl Kernel {
             header,
         });
         sending.header.msg_iov = sending.vectors.as_mut_ptr();
-        sending.header.msg_iovlen = sending.vectors.len();
+        // A gather of more parts is sent in part, which is what a full socket does as well.
+        sending.header.msg_iovlen = sending.vectors.len().min(VECTORS_MAX);
         // The connection is boxed, so the header stays where it is until the send ended.
         let entry = opcode::SendMsg::new(fd, &raw const sending.header)
             .flags((libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as u32)
