@@ -1,8 +1,8 @@
 //! The running engine: cores, the torrents on them, and what happens to them.
 //!
 //! A session binds the listening address, starts one pinned thread per core and places every torrent on the core that
-//! its info-hash names. A control thread hears what the cores tell: it passes on what an owner must know, and verifies
-//! files again that were touched for no visible reason.
+//! its info-hash names. A control thread hears what the cores tell and passes on what an owner must know; another verifies
+//! torrents again of which a file was touched for no visible reason.
 //!
 //! It reads no payload itself and decides nothing that a shard decides.
 
@@ -28,7 +28,7 @@ use shoal_uring::{Mailbox, Refused, descriptors, listen};
 use shoal_world::{CoreIndex, EXTENT_LEN, FileStamp};
 use thiserror::Error;
 
-use crate::check::{FileState, check};
+use crate::check::check;
 use crate::config::{Config, UploadSlots};
 use crate::core::{self, Message, Parts, Published, Request};
 use crate::machine::CpuMissing;
@@ -216,14 +216,24 @@ impl Session {
         let (tells, events) = channel::unbounded();
         let (tell_stopped, stopped) = channel::unbounded();
         let stopping = Arc::new(AtomicBool::new(false));
-        let control = Control {
-            hears,
-            tells,
-            tell_stopped,
+        let (suspects, hears_suspects) = channel::unbounded();
+        let verifier = Verifier {
+            suspects: hears_suspects,
+            tells: tells.clone(),
             cores: cores.clone(),
             catalogue: Arc::clone(&catalogue),
             stopping: Arc::clone(&stopping),
             scan: config.scan_options(),
+        };
+        thread::Builder::new()
+            .name("shoal-verify".into())
+            .spawn(move || verifier.run())?;
+        let control = Control {
+            hears,
+            tells,
+            tell_stopped,
+            suspects,
+            catalogue: Arc::clone(&catalogue),
         };
         let control = thread::Builder::new()
             .name("shoal-control".into())
@@ -316,10 +326,9 @@ struct Control {
     hears: Receiver<Message>,
     tells: Sender<Event>,
     tell_stopped: Sender<()>,
-    cores: Vec<Core>,
+    /// One for each torrent that is suspended.
+    suspects: Sender<(InfoHash, FileIndex)>,
     catalogue: Catalogue,
-    stopping: Arc<AtomicBool>,
-    scan: shoal_uring::scan::Options,
 }
 
 impl Control {
@@ -349,48 +358,71 @@ impl Control {
                     });
                 }
             }
-            shoal_shard::Event::FileSuspect { info_hash, file } => self.verify_again(info_hash, file),
+            shoal_shard::Event::FileSuspect { info_hash, file } => {
+                // The verifier ends only after this thread.
+                let _ = self.suspects.send((info_hash, file));
+            }
             shoal_shard::Event::Stopped => {
                 let _ = self.tell_stopped.send(());
             }
         }
     }
+}
 
-    /// Verifies a file that may have been written to, with its whole torrent: its first and last pieces lie in its
-    /// neighbours as well.
-    fn verify_again(&self, info_hash: InfoHash, file: FileIndex) {
-        let Some(seeding) = lock(&self.catalogue).get(&info_hash).cloned() else {
-            return;
-        };
+/// The thread that verifies torrents again of which a file may have been written to. One after the other: disks like that
+/// better, and what is suspended waits either way.
+struct Verifier {
+    /// Torrents, each with the file that made it suspect.
+    suspects: Receiver<(InfoHash, FileIndex)>,
+    tells: Sender<Event>,
+    cores: Vec<Core>,
+    catalogue: Catalogue,
+    stopping: Arc<AtomicBool>,
+    scan: shoal_uring::scan::Options,
+}
+
+impl Verifier {
+    /// Ends when the control thread has.
+    fn run(self) {
+        for (info_hash, file) in &self.suspects {
+            let Some(seeding) = lock(&self.catalogue).get(&info_hash).cloned() else {
+                continue;
+            };
+            let Some(command) = self.verify(&seeding, file) else {
+                return;
+            };
+            if let Command::TorrentVerified { .. } = command {
+                let name = seeding.metainfo.name().to_owned();
+                let path = seeding.data.join(seeding.metainfo.file(file).path.as_path());
+                let _ = self.tells.send(Event::FileVerified {
+                    info_hash,
+                    name,
+                    path,
+                });
+            }
+            let owner = Shard::owner(&info_hash, self.cores.len() as u16);
+            // A core that is gone told so itself.
+            let _ = self.cores[usize::from(owner.0)].command(command);
+        }
+    }
+
+    /// What the shard is to do about a torrent. `None`: the session stops.
+    fn verify(&self, seeding: &Seeding, file: FileIndex) -> Option<Command> {
+        let info_hash = seeding.metainfo.info_hash();
         let watch = |_done: u64| match self.stopping.load(Ordering::Relaxed) {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
-        let Ok(findings) = check(&seeding.metainfo, &seeding.data, &self.scan, &watch) else {
-            return;
-        };
-        let found = &findings.files[file.index()];
+        let findings = check(&seeding.metainfo, &seeding.data, &self.scan, &watch).ok()?;
         let lost = seeding.have.present().any(|piece| !findings.have.has(piece));
-        let command = match found.stamp {
-            Some(stamp) if !lost || found.state == FileState::Right => Command::FileVerified {
+        Some(if lost {
+            Command::FileRefuted { info_hash, file }
+        } else {
+            Command::TorrentVerified {
                 info_hash,
-                file,
-                stamp,
-            },
-            _ => Command::FileRefuted { info_hash, file },
-        };
-        if let Command::FileVerified { .. } = command {
-            let name = seeding.metainfo.name().to_owned();
-            let path = seeding.data.join(seeding.metainfo.file(file).path.as_path());
-            let _ = self.tells.send(Event::FileVerified {
-                info_hash,
-                name,
-                path,
-            });
-        }
-        let owner = Shard::owner(&info_hash, self.cores.len() as u16);
-        // A core that is gone told so itself.
-        let _ = self.cores[usize::from(owner.0)].command(command);
+                stamps: findings.stamps(),
+            }
+        })
     }
 }
 

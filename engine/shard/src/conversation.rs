@@ -143,6 +143,14 @@ impl Shard {
                 Message::Reject(span.into()).encode(&mut conversation.outbox);
             }
         }
+        if self
+            .peers
+            .talking(socket)
+            .is_some_and(|talking| talking.outbox.len() > OUTBOX_LEN_MAX)
+        {
+            self.violated(now, socket, ops);
+            return;
+        }
         self.send_next(now, socket, ops);
     }
 
@@ -303,6 +311,7 @@ impl Listener<'_> {
     fn request(&mut self, block: BlockRequest) -> Result<(), End> {
         let span = block.span(&self.torrent.layout).ok_or(End::Violation)?;
         self.conversation.introduced = true;
+        self.conversation.cancellable = self.conversation.cancellable.saturating_add(1);
         let full = self.conversation.requests.len() >= self.requests_max;
         if full || !self.conversation.unchoked || !self.torrent.have.has(span.piece()) {
             return self.refuse(block);
@@ -314,6 +323,11 @@ impl Listener<'_> {
 
     fn cancel(&mut self, block: BlockRequest) -> Result<(), End> {
         let span = block.span(&self.torrent.layout).ok_or(End::Violation)?;
+        // More cancels than requests are noise, and not worth searching the queue for.
+        let Some(left) = self.conversation.cancellable.checked_sub(1) else {
+            return Ok(());
+        };
+        self.conversation.cancellable = left;
         let Some(place) = self
             .conversation
             .requests

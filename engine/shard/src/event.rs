@@ -16,14 +16,12 @@ use crate::torrent::Seeding;
 pub enum Command {
     /// Serve a torrent. One of the same info-hash must not be there.
     Add(Box<Seeding>),
-    /// A file that was reported by [`Event::FileSuspect`] was verified again: all pieces that lie in it are right.
-    FileVerified {
+    /// A torrent that was reported by [`Event::FileSuspect`] was verified again: all its pieces are still right.
+    TorrentVerified {
         /// Which torrent.
         info_hash: InfoHash,
-        /// Which file.
-        file: FileIndex,
-        /// What the file was while it was verified.
-        stamp: FileStamp,
+        /// What each of its files was while it was verified, in the order of the layout.
+        stamps: Vec<Option<FileStamp>>,
     },
     /// A file that was reported by [`Event::FileSuspect`] does not hold the torrent's bytes any more.
     FileRefuted {
@@ -46,8 +44,8 @@ pub enum Event {
         /// Why.
         failure: Failure,
     },
-    /// The change time of a file moved and nothing says why. Nothing is read from it until a command tells whether
-    /// its bytes are still the torrent's.
+    /// The change time of a file moved and nothing says why. Nothing more of the torrent is sent until a command tells
+    /// whether its bytes are still right.
     FileSuspect {
         /// Which torrent.
         info_hash: InfoHash,

@@ -245,6 +245,7 @@ impl HotCache {
             .range(range)
             .map(|(key, frame)| (*key, *frame))
             .collect();
+        self.seen.retain(|key, _| key.torrent != torrent);
         let mut discard = Vec::new();
         for (key, frame) in held {
             self.index.remove(&key);

@@ -25,6 +25,10 @@ pub(crate) const RUNS_AHEAD_MAX: usize = 3;
 /// costs little more per byte than at 256 KiB.
 pub(crate) const RUN_CUT_LEN: u32 = 64 * 1024;
 
+/// Stretches of a run up to which the next requests are compared with each of them, to be read in the same go. A run of
+/// a large file has two; one of many tiny files has thousands, and the comparison would be quadratic.
+pub(crate) const LOOK_AHEAD_NEEDS_MAX: usize = 32;
+
 /// Reads under way on one core: 64 of 256 KiB keep every measured disk at its rate.
 pub(crate) const READS_MAX: usize = 64;
 

@@ -47,6 +47,8 @@ pub(crate) struct Conversation {
     pub(crate) pieces: u32,
     /// What it asked for and nothing is done about yet, in its order.
     pub(crate) requests: VecDeque<Span>,
+    /// Requests that came and were not cancelled: each can be taken back once.
+    pub(crate) cancellable: u32,
     /// Requests refused since the last one that was taken.
     pub(crate) refused: u32,
     /// The id under which it takes metadata messages (BEP 9), if it does.
@@ -138,6 +140,7 @@ impl Conversation {
             introduced: false,
             pieces: 0,
             requests: VecDeque::new(),
+            cancellable: 0,
             refused: 0,
             metadata_id: None,
             metadata_requests: VecDeque::new(),

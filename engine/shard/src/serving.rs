@@ -65,36 +65,61 @@ impl Conversation {
 }
 
 impl Shard {
-    /// Puts a peer into the round robin if there is something to plan for it.
+    /// Puts a peer into the round robin if there is something to plan for it. What the hot cache holds needs no read
+    /// and no extent, so peers that ask for it stand in a queue of their own, which never waits for room.
     pub(crate) fn queue_turn(&mut self, socket: Socket) {
-        if let Some(conversation) = self.peers.talking(socket)
-            && !conversation.queued
-            && conversation.wants_turn()
-        {
-            conversation.queued = true;
+        let Some(conversation) = self.peers.talking(socket) else {
+            return;
+        };
+        let held = self
+            .torrents
+            .get(conversation.torrent)
+            .is_none_or(|active| active.suspended);
+        if held || conversation.queued || !conversation.wants_turn() {
+            return;
+        }
+        conversation.queued = true;
+        if self.next_is_hot(socket) {
+            self.hot_turns.push_back(socket);
+        } else {
             self.turns.push_back(socket);
         }
     }
 
     /// Gives peers their turns until nobody wants one or nothing is left to give.
     pub(crate) fn serve(&mut self, now: Time, ops: &mut Vec<Op>) {
-        while let Some(socket) = self.turns.pop_front() {
-            let Some(conversation) = self.peers.talking(socket) else {
-                continue;
-            };
-            conversation.queued = false;
-            match self.turn(now, socket, ops) {
-                Turn::Done => {}
-                Turn::Again => self.queue_turn(socket),
-                Turn::NoRoom => {
-                    if let Some(conversation) = self.peers.talking(socket) {
-                        conversation.queued = true;
-                        self.turns.push_front(socket);
-                    }
-                    return;
-                }
+        while let Some(socket) = self.hot_turns.pop_front() {
+            // What was hot may have been evicted since: then it waits like the others.
+            if self.take_turn(now, socket, ops) == Turn::NoRoom {
+                self.turns.push_back(socket);
             }
         }
+        while let Some(socket) = self.turns.pop_front() {
+            if self.take_turn(now, socket, ops) == Turn::NoRoom {
+                self.turns.push_front(socket);
+                return;
+            }
+        }
+    }
+
+    /// A turn; afterwards the peer stands in a queue again if it wants more, or if there was no room for it.
+    fn take_turn(&mut self, now: Time, socket: Socket, ops: &mut Vec<Op>) -> Turn {
+        let Some(conversation) = self.peers.talking(socket) else {
+            return Turn::Done;
+        };
+        conversation.queued = false;
+        let turn = self.turn(now, socket, ops);
+        match turn {
+            Turn::Done => {}
+            Turn::Again => self.queue_turn(socket),
+            Turn::NoRoom => {
+                let Some(conversation) = self.peers.talking(socket) else {
+                    return Turn::Done;
+                };
+                conversation.queued = true;
+            }
+        }
+        turn
     }
 
     /// One peer's turn: runs until its share of payload is used up (deficit round robin).
@@ -113,13 +138,21 @@ impl Shard {
             if conversation.deficit == 0 {
                 return Turn::Again;
             }
-            if self.reads.len() >= READS_MAX {
+            let held = self
+                .torrents
+                .get(conversation.torrent)
+                .is_none_or(|active| active.suspended);
+            if held {
+                return Turn::Done;
+            }
+            if self.reads.len() >= READS_MAX && !self.next_is_hot(socket) {
                 return Turn::NoRoom;
             }
             let Some(payload) = self.plan(socket, ops) else {
                 if self.cache.is_idle() && self.reads.is_empty() {
                     // All of the arena is free and still too small for one block: it can never be served.
                     self.refuse_first(socket);
+                    self.send_next(now, socket, ops);
                     continue;
                 }
                 return Turn::NoRoom;
@@ -223,7 +256,7 @@ impl Shard {
             Ok(done) if done.len < read.expected => Err(Cause::Short {
                 len: read.offset + u64::from(done.len),
             }),
-            Ok(done) => self.judge(read.file, &done.stamp),
+            Ok(done) => self.judge(read.file, &done.stamp, ops),
             Err(errno) => Err(Cause::Errno(errno)),
         };
         let valid = judged == Ok(true);

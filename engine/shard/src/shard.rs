@@ -43,6 +43,8 @@ pub struct Shard {
     pub(crate) fills: BTreeMap<Frame, Fill>,
     /// Peers that want a run planned, in the order of their turns.
     pub(crate) turns: VecDeque<Socket>,
+    /// The same for peers whose next run is in the hot cache.
+    pub(crate) hot_turns: VecDeque<Socket>,
     /// Connections whose handshake is awaited, the oldest first. Some may have moved on.
     pub(crate) greeting: VecDeque<Socket>,
     pub(crate) addresses: BTreeMap<IpAddr, u32>,
@@ -83,6 +85,7 @@ impl Shard {
             abandoned: BTreeMap::new(),
             fills: BTreeMap::new(),
             turns: VecDeque::new(),
+            hot_turns: VecDeque::new(),
             greeting: VecDeque::new(),
             addresses: BTreeMap::new(),
             wheel: Wheel::new(),
@@ -128,11 +131,9 @@ impl Shard {
     pub fn command(&mut self, now: Time, command: Command, ops: &mut Vec<Op>) {
         match command {
             Command::Add(seeding) => self.add(*seeding),
-            Command::FileVerified {
-                info_hash,
-                file,
-                stamp,
-            } => self.file_verified(now, info_hash, file, stamp, ops),
+            Command::TorrentVerified { info_hash, stamps } => {
+                self.torrent_verified(now, info_hash, stamps, ops);
+            }
             Command::FileRefuted { info_hash, file } => self.file_refuted(now, info_hash, file, ops),
             Command::Stop => self.stop(now, ops),
         }

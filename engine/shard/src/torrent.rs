@@ -50,6 +50,8 @@ pub(crate) struct Active {
     pub(crate) warm: Option<bool>,
     /// Bytes of blocks that were sent.
     pub(crate) uploaded_bytes: u64,
+    /// A file of it is being verified again: nothing is planned for its peers meanwhile, nor held.
+    pub(crate) suspended: bool,
 }
 
 /// A file of a torrent: its number, and where it stands in the torrent's page space.

@@ -15,6 +15,7 @@ use crate::choker::Choker;
 use crate::event::{Cause, Event, Failure};
 use crate::files::{FileKey, Handle, Trust};
 use crate::limits::{WATCH_EVERY, WATCH_FILES_MAX};
+use crate::peer::{Source, Transmission, Upload};
 use crate::shard::Shard;
 use crate::torrent::{Active, FilePlace, Seeding, TorrentId};
 
@@ -67,6 +68,7 @@ impl Shard {
             choker,
             warm: None,
             uploaded_bytes: 0,
+            suspended: false,
         };
         self.torrents.insert(Box::new(active));
     }
@@ -110,13 +112,18 @@ impl Shard {
 
     /// Compares a file with what it was, and draws the consequence.
     fn take_stock(&mut self, now: Time, key: FileKey, stamp: &FileStamp, ops: &mut Vec<Op>) {
-        if let Err(cause) = self.judge(key, stamp) {
+        if let Err(cause) = self.judge(key, stamp, ops) {
             self.fail_file(now, key, cause, ops);
         }
     }
 
     /// Whether bytes that were read before this stamp was taken are the verified ones. An error: never again.
-    pub(crate) fn judge(&mut self, key: FileKey, stamp: &FileStamp) -> Result<bool, Cause> {
+    pub(crate) fn judge(
+        &mut self,
+        key: FileKey,
+        stamp: &FileStamp,
+        ops: &mut Vec<Op>,
+    ) -> Result<bool, Cause> {
         let Some(entry) = self.files.get(key) else {
             return Ok(false);
         };
@@ -138,11 +145,31 @@ impl Shard {
         }
         entry.trust = Trust::Suspended(verified);
         let (torrent, file) = (entry.torrent, entry.index);
-        if let Some(active) = self.torrents.active(torrent) {
-            let info_hash = active.info_hash;
-            self.tell(Event::FileSuspect { info_hash, file });
-        }
+        self.suspend(torrent, file, ops);
         Ok(false)
+    }
+
+    /// Holds a torrent until it was verified again. That may take minutes, so nothing stays pinned for its peers.
+    fn suspend(&mut self, id: TorrentId, file: FileIndex, ops: &mut Vec<Op>) {
+        let Some(active) = self.torrents.active(id) else {
+            return;
+        };
+        if std::mem::replace(&mut active.suspended, true) {
+            // All of its files are being verified already.
+            return;
+        }
+        let (info_hash, peers) = (active.info_hash, active.peers.clone());
+        for socket in peers {
+            self.put_back_planned(socket, ops);
+            let Some(conversation) = self.peers.talking(socket) else {
+                continue;
+            };
+            if let Upload::Resuming(Transmission { run: Some(run), .. }) = &mut conversation.upload {
+                let source = std::mem::replace(&mut run.source, Source::Unplanned);
+                self.release(source, ops);
+            }
+        }
+        self.tell(Event::FileSuspect { info_hash, file });
     }
 
     /// Looks at the paths of files that were used since the last time.
@@ -196,21 +223,33 @@ impl Shard {
         self.wake(now, waiters.unwrap_or_default(), ops);
     }
 
-    pub(crate) fn file_verified(
+    /// All pieces of a suspended torrent are still right, with its files as these stamps say: it goes on.
+    pub(crate) fn torrent_verified(
         &mut self,
         now: Time,
         info_hash: InfoHash,
-        file: FileIndex,
-        stamp: FileStamp,
+        stamps: Vec<Option<FileStamp>>,
         ops: &mut Vec<Op>,
     ) {
-        let Some(key) = self.key_of(info_hash, file) else {
+        let Some(id) = self.torrents.find(info_hash) else {
             return;
         };
-        let Some(entry) = self.files.get(key) else { return };
-        entry.trust = Trust::Verified(stamp);
-        let waiters = std::mem::take(&mut entry.waiters);
-        self.wake(now, waiters, ops);
+        let Some(active) = self.torrents.active(id) else {
+            return;
+        };
+        active.suspended = false;
+        let (files, peers) = (active.files.clone(), active.peers.clone());
+        for (place, stamp) in files.into_iter().zip(stamps) {
+            let (Some(entry), Some(stamp)) = (self.files.get(place.key), stamp) else {
+                continue;
+            };
+            entry.trust = Trust::Verified(stamp);
+            let waiters = std::mem::take(&mut entry.waiters);
+            self.wake(now, waiters, ops);
+        }
+        for socket in peers {
+            self.queue_turn(socket);
+        }
     }
 
     pub(crate) fn file_refuted(

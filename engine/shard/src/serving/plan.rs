@@ -6,7 +6,7 @@ use shoal_world::{Op, Socket};
 
 use crate::cache::{Cache, ExtentKey, Need, Pages};
 use crate::hot::{Advice, FrameKey, FramedBlock, blocks_of, frames_of};
-use crate::limits::{RUN_BLOCKS_MAX, RUN_CUT_LEN};
+use crate::limits::{LOOK_AHEAD_NEEDS_MAX, RUN_BLOCKS_MAX, RUN_CUT_LEN};
 use crate::peer::{Run, Source, Transmission, Upload};
 use crate::shard::Shard;
 use crate::torrent::{Active, Stretch, TorrentId};
@@ -47,6 +47,22 @@ impl Shard {
             }
             _ => self.plan_framed(socket).or_else(|| self.plan_cold(socket, ops)),
         }
+    }
+
+    /// Whether what a turn of this peer would plan next stands in the hot cache.
+    pub(super) fn next_is_hot(&mut self, socket: Socket) -> bool {
+        let Some(conversation) = self.peers.talking(socket) else {
+            return false;
+        };
+        let next = match &conversation.upload {
+            Upload::Resuming(rest) if rest.is_unplanned() => {
+                rest.run.as_ref().and_then(|run| run.blocks.first())
+            }
+            _ => conversation.requests.front(),
+        };
+        let (torrent, next) = (conversation.torrent, next.copied());
+        let key = next.and_then(|block| self.framed_key(torrent, block));
+        key.is_some_and(|(key, _)| self.hot.holds(key))
     }
 
     /// Finds a source again for blocks of which `sent` bytes are gone already.
@@ -112,12 +128,6 @@ impl Shard {
             blocks.extend(conversation.requests.pop_front());
             place += 1;
         }
-        let offset = active.layout.offset(blocks[0]);
-        let touched = active
-            .layout
-            .segments(offset, 1)
-            .next()
-            .map(|segment| active.files[segment.file.index()].key);
         let run = Run {
             blocks,
             source: Source::Framed {
@@ -126,10 +136,16 @@ impl Shard {
             },
         };
         let payload = run.payload_len();
-        conversation.planned.push_back(run);
-        if let Some(file) = touched {
-            self.files.touch(file);
+        let offset = active.layout.offset(run.blocks[0]);
+        // No read will tell that these files changed: the watch has to look at them. Padding is no file on disk.
+        for segment in active
+            .layout
+            .segments(offset, payload.into())
+            .filter(|segment| !segment.padding)
+        {
+            self.files.touch(active.files[segment.file.index()].key);
         }
+        conversation.planned.push_back(run);
         Some(payload)
     }
 
@@ -265,6 +281,12 @@ impl Shard {
         let Some(active) = self.torrents.active(torrent) else {
             return;
         };
+        if needs.len() > LOOK_AHEAD_NEEDS_MAX {
+            needs
+                .iter()
+                .for_each(|wanted| self.read(socket, torrent, *wanted, ops));
+            return;
+        }
         let mut wider = needs.to_vec();
         for block in conversation.requests.iter().take(RUN_BLOCKS_MAX) {
             for stretch in stretches(active, *block) {

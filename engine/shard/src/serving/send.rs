@@ -297,7 +297,11 @@ impl Shard {
             return;
         };
         match std::mem::replace(&mut conversation.upload, Upload::Idle) {
-            Upload::Blocked(rest) => conversation.upload = Upload::Resuming(rest),
+            Upload::Blocked(rest) => {
+                conversation.upload = Upload::Resuming(rest);
+                // From here on it waits for us.
+                conversation.stalled_since = None;
+            }
             other => conversation.upload = other,
         }
         self.queue_turn(socket);

@@ -9,6 +9,7 @@ use shoal_proto::metadata::MetadataMessage;
 use shoal_world::{FileStamp, Socket};
 use stage::{INFO, INFO_HASH, Stage, content, stamp};
 
+use crate::limits::OUTBOX_LEN_MAX;
 use crate::{Cause, Command, Event};
 
 fn request(index: u32, begin: u32, length: u32) -> Message<'static> {
@@ -291,6 +292,85 @@ fn a_deleted_file_is_noticed_while_its_blocks_come_from_the_cache() {
 }
 
 #[test]
+fn padding_is_never_looked_for_on_disk() {
+    let files = [1_000, -261_144, 300_000];
+    let mut stage = Stage::new(16, 8, 1 << 18, &files);
+    let peer = stage.peer(0, true, &[Message::Interested]);
+    for _ in 0..3 {
+        stage.say(
+            peer,
+            &[
+                request(0, 0, BLOCK_LEN),
+                request(0, BLOCK_LEN, BLOCK_LEN),
+                request(1, 0, BLOCK_LEN),
+            ],
+        );
+        stage.pass(Duration::from_secs(5));
+    }
+    assert_eq!(stage.events, []);
+    assert_eq!(answers(&stage, peer, 3).len(), 9);
+    assert!(
+        stage.looked_at.contains(&0) && stage.looked_at.contains(&2),
+        "{:?}",
+        stage.looked_at
+    );
+    assert!(!stage.looked_at.contains(&1), "there is no such file");
+}
+
+/// A peer that does not read makes us owe it rejects for ever; what waits for it stays bounded.
+#[test]
+fn what_a_peer_is_owed_is_bounded() {
+    let mut stage = Stage::new(16, 0, 1 << 18, &[MIB]);
+    let peer = stage.peer(0, true, &[Message::Interested]);
+    stage.takes.push_back(0);
+    let requests: Vec<Message<'_>> = (0..400).map(|i| request(i % 4, 0, BLOCK_LEN)).collect();
+    let mut owed = 0;
+    for _ in 0..100 {
+        stage.say(peer, &requests);
+        stage.say(peer, &[Message::NotInterested, Message::Interested]);
+        owed = owed.max(
+            stage
+                .shard
+                .peers
+                .talking(peer)
+                .map_or(0, |talking| talking.outbox.len()),
+        );
+    }
+    assert_eq!(stage.closed, [peer]);
+    assert!(owed < OUTBOX_LEN_MAX + 20_000, "{owed} bytes waited");
+}
+
+#[test]
+fn more_cancels_than_requests_are_not_searched_for() {
+    let mut stage = Stage::new(16, 0, 1 << 18, &[MIB]);
+    let peer = stage.peer(0, true, &[Message::Interested]);
+    let cancel = |begin| {
+        Message::Cancel(BlockRequest {
+            index: 3,
+            begin,
+            length: BLOCK_LEN,
+        })
+    };
+    stage.takes.push_back(0);
+    let first_run = (0..4).map(|block| request(0, block * BLOCK_LEN, BLOCK_LEN));
+    let waiting = [request(3, 0, BLOCK_LEN), request(3, BLOCK_LEN, BLOCK_LEN)];
+    stage.say(peer, &first_run.chain(waiting).collect::<Vec<_>>());
+    for _ in 0..1_000 {
+        stage.say(peer, &[cancel(0)]);
+    }
+    assert_eq!(stage.shard.peers.talking(peer).unwrap().cancellable, 0);
+    stage.drain();
+    let rejected = answers(&stage, peer, 4)
+        .iter()
+        .filter(|(_, data)| data.is_none())
+        .count();
+    assert_eq!(
+        rejected, 1,
+        "the one that waited was taken back, the rest is noise"
+    );
+}
+
+#[test]
 fn a_file_touched_for_no_visible_reason_waits_until_it_is_verified_again() {
     let mut stage = Stage::new(16, 0, 1 << 18, &[MIB]);
     let peer = stage.peer(0, true, &[Message::Interested]);
@@ -300,14 +380,14 @@ fn a_file_touched_for_no_visible_reason_waits_until_it_is_verified_again() {
     };
     stage.stamps.insert(0, touched);
     stage.say(peer, &[request(0, 0, BLOCK_LEN)]);
-    let [Event::FileSuspect { info_hash, file }] = stage.events[..] else {
+    let [Event::FileSuspect { info_hash, .. }] = stage.events[..] else {
         panic!("{:?}", stage.events)
     };
     assert_eq!(answers(&stage, peer, 4).len(), 0);
-    stage.command(Command::FileVerified {
+    assert!(stage.shard.cache.is_idle(), "nothing is held meanwhile");
+    stage.command(Command::TorrentVerified {
         info_hash,
-        file,
-        stamp: touched,
+        stamps: vec![Some(touched)],
     });
     stage.turn(Vec::new());
     assert_eq!(answers(&stage, peer, 4).len(), 1);

@@ -1,7 +1,7 @@
 //! A world of a few lines for the shard's own tests: memory is vectors, files are a formula, sockets take what the
 //! test says. It performs every operation at once and in order; faults are the simulator's business.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -94,6 +94,8 @@ pub(super) struct Stage {
     /// The stamps of files that are not as they were.
     pub(super) stamps: BTreeMap<u32, FileStamp>,
     pub(super) read_bytes: u64,
+    /// The files whose paths were looked at.
+    pub(super) looked_at: BTreeSet<u32>,
     lens: Vec<u64>,
     open: BTreeMap<u32, u32>,
     waiting: Vec<Op>,
@@ -117,6 +119,7 @@ impl Stage {
             takes: VecDeque::new(),
             stamps: BTreeMap::new(),
             read_bytes: 0,
+            looked_at: BTreeSet::new(),
             lens: files.iter().map(|len| len.unsigned_abs()).collect(),
             open: BTreeMap::new(),
             waiting: Vec::new(),
@@ -270,6 +273,7 @@ impl Stage {
             }
             Op::Stamp { token, path } => {
                 let index = path.to_str().unwrap().parse().unwrap();
+                self.looked_at.insert(index);
                 Completion::Stamped {
                     token,
                     result: Ok(self.stamp(index)),
