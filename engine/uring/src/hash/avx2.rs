@@ -2,7 +2,8 @@
 //!
 //! About 1,470 operations for eight blocks, which four vector pipes can do in 370 cycles: 0.72 cycles a byte, where one
 //! message on the SHA extensions takes two. The shifts (448 of them, rotations need two each) have two of the pipes,
-//! so they are never the limit. A second group of eight interleaved with the first would need twice the 16 registers.
+//! so they are never the limit. A second group of eight interleaved with the first would need twice the 16 registers:
+//! 2.8 instead of 3.6 GB/s on Zen 3.
 //!
 //! Blocks are turned from rows (16 words of one message) into columns (one word of all messages) with two rounds of
 //! unpacking, after loading 16 bytes of messages `n` and `n + 4` into the halves of one register, which spares a

@@ -3,6 +3,8 @@
 //! A kernel is only about blocks and chaining values. Cutting messages into blocks, padding, and choosing between
 //! kernels happen above it.
 
+use std::ops::RangeInclusive;
+
 use super::BLOCK_LEN;
 
 /// One implementation of the compression function.
@@ -44,6 +46,15 @@ impl Kernel {
             Kernel::ShaNi => 4,
             Kernel::Avx2 => 8,
             Kernel::Avx512 => 16,
+        }
+    }
+
+    /// The numbers of lanes that take this kernel different times: one that holds a lane in each part of a register works
+    /// on all of them, used or not.
+    pub(super) fn lanes_that_differ(self) -> RangeInclusive<usize> {
+        match self {
+            Kernel::ShaNi => 1..=self.lanes(),
+            Kernel::Portable | Kernel::Avx2 | Kernel::Avx512 => self.lanes()..=self.lanes(),
         }
     }
 

@@ -2,7 +2,11 @@
 //!
 //! `sha1rnds4` does four rounds but its result takes six cycles, and every four rounds need the result of the four
 //! before. One message therefore leaves the unit idle two cycles of three. Several independent ones fill the gaps: on
-//! Zen 3 two are 1.8, three 2.1 and four 2.4 times as fast as one. Five would only move registers to the stack.
+//! Zen 3 two are 1.8, three 2.1 and four 2.4 times as fast as one, which is 50 cycles a block where the unit's own limit
+//! is 40. Five would only move more registers to the stack.
+//!
+//! AVX2 lanes cannot run in its shadow, although other pipes are free: the SHA instructions have no encoding that
+//! clears the upper halves of registers, and while any of those is in use each of them costs hundreds of cycles.
 //!
 //! The register layout is Intel's: the word with the lowest index stands in the highest lane.
 

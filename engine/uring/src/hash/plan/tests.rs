@@ -43,6 +43,26 @@ fn messages_are_split_where_the_parts_are_faster_than_the_whole() {
 }
 
 #[test]
+fn near_ties_go_to_the_favoured() {
+    let check = |avx2_ns, expected: &[(Kernel, usize)]| {
+        let narrow = cost(Kernel::ShaNi, 3, 270);
+        let costs = [
+            narrow,
+            cost(Kernel::ShaNi, 4, 400),
+            cost(Kernel::Avx2, 8, avx2_ns),
+            cost(Kernel::Portable, 1, 240),
+        ];
+        assert_eq!(
+            steps(&Plan::fastest(&costs), 16),
+            expected,
+            "AVX2 takes {avx2_ns} ns"
+        );
+    };
+    check(780, &[(Kernel::ShaNi, 4); 4]);
+    check(600, &[(Kernel::Avx2, 8); 2]);
+}
+
+#[test]
 fn more_messages_than_lanes_are_planned_like_the_most_lanes() {
     let plan = Plan::fastest(&[cost(Kernel::Portable, 1, 100), cost(Kernel::Avx2, 8, 350)]);
     assert_eq!(plan.step(1_000), plan.step(LANES_MAX));
