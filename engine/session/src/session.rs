@@ -22,7 +22,7 @@ use shoal_proto::info_hash::InfoHash;
 use shoal_proto::layout::FileIndex;
 use shoal_proto::metainfo::Metainfo;
 use shoal_proto::peer_id::PeerId;
-use shoal_shard::{Command, Counters, Failure, Report, Settings, Shard};
+use shoal_shard::{Command, Counters, Failure, Settings, Shard};
 use shoal_uring::kernel::{self, Kernel};
 use shoal_uring::{Mailbox, Refused, descriptors, listen};
 use shoal_world::{CoreIndex, EXTENT_LEN, FileStamp};
@@ -113,6 +113,8 @@ pub enum AddError {
     #[error("the core that would serve the torrent is not running")]
     CoreGone,
 }
+
+pub use shoal_shard::{PeerReport, Report, TorrentReport};
 
 /// Sums over all cores.
 pub type Stats = Counters;
@@ -271,12 +273,10 @@ impl Session {
 
     /// What was counted so far, on all cores together.
     pub fn stats(&self) -> Stats {
-        self.stats_by_core().into_iter().fold(Stats::default(), add)
-    }
-
-    /// What was counted so far, core by core.
-    pub fn stats_by_core(&self) -> Vec<Stats> {
-        self.cores.iter().map(|core| core.counters.read()).collect()
+        self.cores
+            .iter()
+            .map(|core| core.counters.read())
+            .fold(Stats::default(), add)
     }
 
     /// What is served to whom at this moment, on all cores together.

@@ -208,11 +208,6 @@ impl Kernel {
         &mut *self.memory
     }
 
-    /// Whether reads go into registered memory.
-    pub fn arena_is_registered(&self) -> bool {
-        self.memory.arena.registered
-    }
-
     /// Largest cache of framed extents that fits `bytes`.
     pub fn frames_in(bytes: u64) -> u32 {
         u32::try_from(bytes / u64::from(FRAME_LEN)).unwrap_or(u32::MAX)

@@ -9,7 +9,7 @@ use serde_json::json;
 use shoal::check::{Cancelled, Findings, check};
 use shoal::config::Config;
 use shoal::printable::{Printable, PrintablePath};
-use shoal::session::{Event, Session, Stats};
+use shoal::session::{Event, PeerReport, Session, Stats, TorrentReport};
 use shoal::units::rounded_size;
 use shoal_proto::metainfo::Metainfo;
 use std::io::{IsTerminal, stderr};
@@ -94,9 +94,30 @@ impl Serving {
     /// Closes everything; a clean end.
     pub(crate) fn stop(self) -> Result<Exit, Failure> {
         let sent = self.session.stats().uploaded_bytes;
+        let report = self.json.then(|| self.session.report());
         self.session.stop();
-        if self.json {
-            output::json(&json!({ "event": "stopped", "uploaded_bytes": sent }))?;
+        if let Some(report) = report {
+            let torrent = |torrent: &TorrentReport| {
+                json!({
+                    "info_hash": torrent.info_hash.to_string(),
+                    "peers": torrent.peers,
+                    "uploaded_bytes": torrent.uploaded_bytes,
+                })
+            };
+            let peer = |peer: &PeerReport| {
+                json!({
+                    "address": peer.address.to_string(),
+                    "client": peer.client,
+                    "info_hash": peer.info_hash.to_string(),
+                    "uploaded_bytes": peer.uploaded_bytes,
+                })
+            };
+            output::json(&json!({
+                "event": "stopped",
+                "uploaded_bytes": sent,
+                "torrents": report.torrents.iter().map(torrent).collect::<Vec<_>>(),
+                "peers": report.peers.iter().map(peer).collect::<Vec<_>>(),
+            }))?;
         }
         Ok(Exit::Done)
     }
