@@ -1,6 +1,6 @@
 """Fetches torrents with libtorrent from one given peer, then exits 0.
 
-usage: libtorrent_fetch.py HOST:PORT OUT TORRENT...
+usage: libtorrent_fetch.py HOST:PORT OUT TORRENT|MAGNET...
 
 Prints `fetched INFO_HASH` for each torrent when libtorrent has verified all of it. No DHT, no local discovery, no port
 mapping: the only peer is the one given. The caller compares the files and decides how long to wait.
@@ -29,7 +29,8 @@ def main(address, out, torrents):
     session = libtorrent.session(SETTINGS)
     waiting = set()
     for torrent in torrents:
-        parameters = libtorrent.load_torrent_file(torrent)
+        is_link = torrent.startswith("magnet:")
+        parameters = libtorrent.parse_magnet_uri(torrent) if is_link else libtorrent.load_torrent_file(torrent)
         parameters.save_path = out
         # All at once, and started by us: its own queue would leave some for later.
         parameters.flags &= ~(libtorrent.torrent_flags.auto_managed | libtorrent.torrent_flags.paused)

@@ -10,7 +10,7 @@ use std::thread;
 
 use shoal_tests::client::{Client, skip};
 use shoal_tests::place::Place;
-use shoal_tests::process::{Process, Seed, Signal, run, shoal_seed};
+use shoal_tests::process::{Process, Seed, Signal, run, shoal, shoal_seed};
 use shoal_tests::sample::Sample;
 use shoal_tests::tracker;
 
@@ -103,6 +103,25 @@ impl Swarm {
 
 #[test]
 fn libtorrent_fetches_what_shoal_seeds() {
+    libtorrent_fetches(|swarm| swarm.torrents.clone());
+}
+
+/// Somebody who was given only the link gets the metadata from shoal as well (BEP 9).
+#[test]
+fn libtorrent_fetches_with_a_magnet_link_alone() {
+    libtorrent_fetches(|swarm| swarm.torrents.iter().map(|torrent| magnet(torrent)).collect());
+}
+
+/// What `shoal magnet` prints, without its tracker: the peer that the client is told is all it has.
+fn magnet(torrent: &Path) -> PathBuf {
+    let mut command = shoal();
+    command.arg("magnet").arg(torrent);
+    let finished = run(command);
+    let link = finished.stdout.first().expect("a link");
+    link.split("&tr=").next().expect("what stands before it").into()
+}
+
+fn libtorrent_fetches(what: impl Fn(&Swarm) -> Vec<PathBuf>) {
     let Some(mut client) = Client::Libtorrent.find() else {
         return;
     };
@@ -113,7 +132,7 @@ fn libtorrent_fetches_what_shoal_seeds() {
         .arg(script)
         .arg(swarm.seed.address().to_string())
         .arg(&out)
-        .args(&swarm.torrents);
+        .args(what(&swarm));
     let finished = run(client);
     assert!(finished.status.success(), "{finished:#?}");
     assert_eq!(finished.stdout.len(), swarm.samples.len(), "{finished:#?}");
