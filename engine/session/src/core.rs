@@ -46,43 +46,21 @@ pub(crate) struct Parts {
 /// The counters of a core where other threads can read them: written by the core after every turn, each by itself.
 #[derive(Debug, Default)]
 pub(crate) struct Published {
-    values: [AtomicU64; 10],
+    values: [AtomicU64; Counters::LEN],
 }
 
 impl Published {
     fn publish(&self, counters: &Counters) {
-        let values = [
-            counters.peers,
-            counters.torrents,
-            counters.uploaded_bytes,
-            counters.uploaded_framed_bytes,
-            counters.read_bytes,
-            counters.promoted_bytes,
-            counters.accepted,
-            counters.violations,
-            counters.timeouts,
-            counters.refused,
-        ];
-        for (place, value) in self.values.iter().zip(values) {
+        for (place, value) in self.values.iter().zip(counters.values()) {
             place.store(value, Ordering::Relaxed);
         }
     }
 
     /// What the core counted up to its last turn.
     pub(crate) fn read(&self) -> Counters {
-        let value = |index: usize| self.values[index].load(Ordering::Relaxed);
-        Counters {
-            peers: value(0),
-            torrents: value(1),
-            uploaded_bytes: value(2),
-            uploaded_framed_bytes: value(3),
-            read_bytes: value(4),
-            promoted_bytes: value(5),
-            accepted: value(6),
-            violations: value(7),
-            timeouts: value(8),
-            refused: value(9),
-        }
+        Counters::from_values(std::array::from_fn(|index| {
+            self.values[index].load(Ordering::Relaxed)
+        }))
     }
 }
 

@@ -496,18 +496,8 @@ fn for_shard(seeding: &Seeding) -> shoal_shard::Seeding {
 }
 
 fn add(sum: Stats, one: Stats) -> Stats {
-    Stats {
-        peers: sum.peers + one.peers,
-        torrents: sum.torrents + one.torrents,
-        uploaded_bytes: sum.uploaded_bytes + one.uploaded_bytes,
-        uploaded_framed_bytes: sum.uploaded_framed_bytes + one.uploaded_framed_bytes,
-        read_bytes: sum.read_bytes + one.read_bytes,
-        promoted_bytes: sum.promoted_bytes + one.promoted_bytes,
-        accepted: sum.accepted + one.accepted,
-        violations: sum.violations + one.violations,
-        timeouts: sum.timeouts + one.timeouts,
-        refused: sum.refused + one.refused,
-    }
+    let (sum, one) = (sum.values(), one.values());
+    Stats::from_values(std::array::from_fn(|index| sum[index] + one[index]))
 }
 
 fn random_peer_id() -> io::Result<PeerId> {

@@ -33,6 +33,67 @@ pub struct Counters {
     pub refused: u64,
 }
 
+impl Counters {
+    /// How many numbers there are.
+    pub const LEN: usize = 10;
+
+    /// All of them, in the order of their declaration.
+    pub fn values(&self) -> [u64; Counters::LEN] {
+        let Counters {
+            peers,
+            torrents,
+            uploaded_bytes,
+            uploaded_framed_bytes,
+            read_bytes,
+            promoted_bytes,
+            accepted,
+            violations,
+            timeouts,
+            refused,
+        } = *self;
+        [
+            peers,
+            torrents,
+            uploaded_bytes,
+            uploaded_framed_bytes,
+            read_bytes,
+            promoted_bytes,
+            accepted,
+            violations,
+            timeouts,
+            refused,
+        ]
+    }
+
+    /// The inverse of [`Counters::values`].
+    pub fn from_values(values: [u64; Counters::LEN]) -> Counters {
+        let [
+            peers,
+            torrents,
+            uploaded_bytes,
+            uploaded_framed_bytes,
+            read_bytes,
+            promoted_bytes,
+            accepted,
+            violations,
+            timeouts,
+            refused,
+        ] = values;
+        Counters {
+            peers,
+            torrents,
+            uploaded_bytes,
+            uploaded_framed_bytes,
+            read_bytes,
+            promoted_bytes,
+            accepted,
+            violations,
+            timeouts,
+            refused,
+        }
+    }
+}
+
 /// One torrent at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TorrentReport {

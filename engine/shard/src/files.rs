@@ -150,7 +150,7 @@ impl Files {
         close
     }
 
-    /// Forgets a file; returns its handle if it can be closed now. With reads under way it closes as the last ends.
+    /// Forgets a file. What it was: its handle is the caller's to close, now or when the last read ended.
     pub(crate) fn remove(&mut self, key: FileKey) -> Option<Entry> {
         let entry = self.entries.remove(&key)?;
         self.open.retain(|other| *other != key);

@@ -71,10 +71,7 @@ impl Shard {
         let Some(conversation) = self.peers.talking(socket) else {
             return;
         };
-        let held = self
-            .torrents
-            .get(conversation.torrent)
-            .is_none_or(|active| active.suspended);
+        let held = self.torrents.is_held(conversation.torrent);
         if held || conversation.queued || !conversation.wants_turn() {
             return;
         }
@@ -138,10 +135,7 @@ impl Shard {
             if conversation.deficit == 0 {
                 return Turn::Again;
             }
-            let held = self
-                .torrents
-                .get(conversation.torrent)
-                .is_none_or(|active| active.suspended);
+            let held = self.torrents.is_held(conversation.torrent);
             if held {
                 return Turn::Done;
             }

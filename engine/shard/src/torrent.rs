@@ -158,6 +158,11 @@ impl Torrents {
         self.slots.iter().map(|(_, active)| active.as_ref())
     }
 
+    /// Whether nothing may be planned for its peers now.
+    pub(crate) fn is_held(&self, id: TorrentId) -> bool {
+        self.get(id).is_none_or(|active| active.suspended)
+    }
+
     /// The torrent, to look at.
     pub(crate) fn get(&self, id: TorrentId) -> Option<&Active> {
         self.slots.get(id.0 as usize).map(Box::as_ref)

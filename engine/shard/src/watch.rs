@@ -103,11 +103,14 @@ impl Shard {
             ops.push(Op::CloseFile { file });
         }
         self.take_stock(now, key, &opened.stamp, ops);
-        let waiters = self
-            .files
-            .get(key)
-            .map(|entry| std::mem::take(&mut entry.waiters));
-        self.wake(now, waiters.unwrap_or_default(), ops);
+        self.wake_waiters(now, key, ops);
+    }
+
+    /// Lets peers go on that waited for a file, if it is still there.
+    fn wake_waiters(&mut self, now: Time, key: FileKey, ops: &mut Vec<Op>) {
+        let Some(entry) = self.files.get(key) else { return };
+        let waiters = std::mem::take(&mut entry.waiters);
+        self.wake(now, waiters, ops);
     }
 
     /// Compares a file with what it was, and draws the consequence.
@@ -216,11 +219,7 @@ impl Shard {
             Err(refusal) => self.fail_file(now, key, cause_of(refusal), ops),
         }
         // A file that could not be opened for want of descriptors is opened again here.
-        let waiters = self
-            .files
-            .get(key)
-            .map(|entry| std::mem::take(&mut entry.waiters));
-        self.wake(now, waiters.unwrap_or_default(), ops);
+        self.wake_waiters(now, key, ops);
     }
 
     /// All pieces of a suspended torrent are still right, with its files as these stamps say: it goes on.
@@ -244,8 +243,7 @@ impl Shard {
                 continue;
             };
             entry.trust = Trust::Verified(stamp);
-            let waiters = std::mem::take(&mut entry.waiters);
-            self.wake(now, waiters, ops);
+            self.wake_waiters(now, place.key, ops);
         }
         for socket in peers {
             self.queue_turn(socket);
