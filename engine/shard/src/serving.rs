@@ -12,7 +12,7 @@ mod send;
 pub(crate) use plan::Wanted;
 
 use shoal_proto::layout::Span;
-use shoal_world::{Errno, Extent, File, Frame, Op, ReadDone, Socket, Time};
+use shoal_world::{Access, Errno, Extent, File, Frame, Op, ReadDone, Socket, Time};
 
 use crate::cache::{Cache, Pages};
 use crate::event::Cause;
@@ -195,6 +195,7 @@ impl Shard {
                 ops.push(Op::Open {
                     token: key.0,
                     path: entry.path.clone(),
+                    access: Access::Read,
                 });
                 wait(&mut entry.waiters, socket);
                 return;

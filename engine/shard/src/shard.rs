@@ -120,6 +120,13 @@ impl Shard {
                 Completion::Read { token, result } => self.read_ended(now, token, result, ops),
                 Completion::Stamped { token, result } => self.file_stamped(now, FileKey(token), result, ops),
                 Completion::Filled { frame, result } => self.filled(frame, result, ops),
+                unasked @ (Completion::Connected { .. }
+                | Completion::Wrote { .. }
+                | Completion::Synced { .. }
+                | Completion::Hashed { .. }
+                | Completion::Datagram { .. }) => {
+                    panic!("a world answered what a seeding shard never asks for: {unasked:?}")
+                }
             }
         }
         self.timers(now, ops);

@@ -24,7 +24,7 @@ pub use file::{File, FileStamp, StampChange};
 pub use memory::{
     Buffer, EXTENT_LEN, Extent, FRAME_LEN, Frame, Gather, PAGE_LEN, PAGES_PER_EXTENT, Part, Pool,
 };
-pub use op::{AcceptPause, Completion, CoreIndex, Errno, Op, Opened, ReadDone, Refusal};
+pub use op::{AcceptPause, Access, Completion, CoreIndex, Errno, Op, Opened, ReadDone, Refusal};
 pub use rng::Rng;
 pub use socket::Socket;
 pub use time::Time;

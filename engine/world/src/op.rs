@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::{Buffer, Extent, File, FileStamp, Frame, Gather, Socket};
+use crate::{Buffer, Extent, File, FileStamp, Frame, Gather, Part, Socket};
 
 /// A core by its place in the list of cores, dense from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,6 +15,15 @@ pub struct CoreIndex(pub u16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Errno(pub i32);
 
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// For reading.
+    Read,
+    /// For reading and writing; made when nothing stands there, in a directory that exists.
+    Write,
+}
+
 /// What a shard asks for.
 ///
 /// An operation that names a handle is ignored by no world: using a closed handle is a defect of the shard.
@@ -21,6 +31,15 @@ pub struct Errno(pub i32);
 pub enum Op {
     /// Accept connections until [`Completion::AcceptPaused`].
     Accept,
+    /// Connect to a peer; answered by [`Completion::Connected`].
+    Connect {
+        /// The asker's number for this request.
+        token: u32,
+        /// Who is called.
+        address: SocketAddr,
+        /// After how long it is given up (ETIMEDOUT).
+        timeout: Duration,
+    },
     /// Receive exactly `len` bytes, once: the handshake. Nothing else may be receiving on the socket.
     ReceiveExact {
         /// Which connection.
@@ -71,12 +90,14 @@ pub enum Op {
         /// What was received on it so far.
         first: Vec<u8>,
     },
-    /// Open a file for reading; answered by [`Completion::Opened`].
+    /// Open a file; answered by [`Completion::Opened`].
     Open {
         /// The asker's number for this request.
         token: u32,
         /// The path; relative paths are the process's.
         path: Arc<Path>,
+        /// What for.
+        access: Access,
     },
     /// Read into an extent; answered by [`Completion::Read`].
     Read {
@@ -93,6 +114,40 @@ pub enum Op {
         /// Length in bytes, a multiple of the page length; the file may end earlier.
         len: u32,
     },
+    /// Write from an extent to a file that was opened for it; answered by [`Completion::Wrote`].
+    ///
+    /// Nothing needs to be aligned, but whole pages from a page's beginning are what a disk takes without a copy:
+    /// a writer of odd ranges splits their edges off. Ranges of writes that are under way together do not overlap.
+    Write {
+        /// The asker's number for this request.
+        token: u32,
+        /// Which file.
+        file: File,
+        /// First byte in the file, which grows when it ends before the last one.
+        offset: u64,
+        /// Where from.
+        extent: Extent,
+        /// First byte inside the extent.
+        start: u32,
+        /// Length in bytes, at least 1.
+        len: u32,
+    },
+    /// Make everything durable whose [`Completion::Wrote`] of this file was delivered; answered by
+    /// [`Completion::Synced`]. The bytes and the file's length are, not its name in a directory.
+    Sync {
+        /// The asker's number for this request.
+        token: u32,
+        /// Which file.
+        file: File,
+    },
+    /// Hash ranges of extents as one message (SHA-1); answered by [`Completion::Hashed`]. Extents that only hashes
+    /// and sends name may be read by others meanwhile.
+    Hash {
+        /// The asker's number for this request.
+        token: u32,
+        /// The message in order; only [`Part::Extent`].
+        parts: Vec<Part>,
+    },
     /// Look at what stands under a path now; answered by [`Completion::Stamped`].
     Stamp {
         /// The asker's number for this request.
@@ -100,7 +155,7 @@ pub enum Op {
         /// The path.
         path: Arc<Path>,
     },
-    /// Close a file on which no read is under way. It is gone at once and has no completion.
+    /// Close a file on which nothing is under way. It is gone at once and has no completion.
     CloseFile {
         /// Which file.
         file: File,
@@ -116,6 +171,17 @@ pub enum Op {
     Discard {
         /// Which framed extent.
         frame: Frame,
+    },
+    /// Receive datagrams for as long as the world lasts: one [`Completion::Datagram`] for each. Asked for once.
+    /// Those that come while no buffer is free, or are longer than one, are lost.
+    ReceiveDatagrams,
+    /// Send a datagram. It has no completion: what the network or the own system does not take is lost, as any
+    /// datagram may be, and whoever needs an answer asks again.
+    SendDatagram {
+        /// To whom.
+        to: SocketAddr,
+        /// Its payload.
+        bytes: Vec<u8>,
     },
 }
 
@@ -176,6 +242,13 @@ pub enum Completion {
         /// What was received on it so far.
         first: Vec<u8>,
     },
+    /// A peer was reached, or not.
+    Connected {
+        /// The asker's number.
+        token: u32,
+        /// The connection.
+        result: Result<Socket, Errno>,
+    },
     /// All the bytes that [`Op::ReceiveExact`] asked for.
     ReceivedExact {
         /// Which connection.
@@ -228,6 +301,27 @@ pub enum Completion {
         /// How.
         result: Result<ReadDone, Errno>,
     },
+    /// A write ended.
+    Wrote {
+        /// The asker's number.
+        token: u32,
+        /// All bytes were taken, or an error: then nobody knows which of them were.
+        result: Result<(), Errno>,
+    },
+    /// A file was made durable, or not: then what was written since the last time may be lost.
+    Synced {
+        /// The asker's number.
+        token: u32,
+        /// How.
+        result: Result<(), Errno>,
+    },
+    /// A message was hashed.
+    Hashed {
+        /// The asker's number.
+        token: u32,
+        /// Its SHA-1.
+        digest: [u8; 20],
+    },
     /// What stands under a path.
     Stamped {
         /// The asker's number.
@@ -241,5 +335,12 @@ pub enum Completion {
         frame: Frame,
         /// How.
         result: Result<(), Errno>,
+    },
+    /// A datagram came.
+    Datagram {
+        /// Who sent it, or whom its sender pretends to be.
+        from: SocketAddr,
+        /// Its payload, all of it and nothing else; the shard releases it.
+        buffer: Buffer,
     },
 }

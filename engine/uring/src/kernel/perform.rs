@@ -34,7 +34,11 @@ impl Kernel {
             Op::AwaitWritable { socket } => self.await_writable(socket),
             Op::Close { socket } => self.close(socket),
             Op::HandOver { socket, core, first } => self.hand_over(socket, core, first),
-            Op::Open { token, path } => match c_path(&path) {
+            Op::Open {
+                token,
+                path,
+                access: _,
+            } => match c_path(&path) {
                 Ok(path) => self.look_up(Lookup::Open { token, path }),
                 Err(refusal) => self.ready.push(Completion::Opened {
                     token,
@@ -79,6 +83,12 @@ impl Kernel {
                 self.ready.push(Completion::Filled { frame, result });
             }
             Op::Discard { frame } => self.memory.frames.discard(frame),
+            Op::Connect { .. }
+            | Op::Write { .. }
+            | Op::Sync { .. }
+            | Op::Hash { .. }
+            | Op::ReceiveDatagrams
+            | Op::SendDatagram { .. } => panic!("this world does not fetch: {op:?}"),
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use shoal_world::{Completion, CoreIndex, Errno, Extent, Frame, Gather, Op, Refusal, Socket};
+use shoal_world::{Access, Completion, CoreIndex, Errno, Extent, Frame, Gather, Op, Refusal, Socket};
 
 use super::{IoMode, Kernel, Options};
 use crate::listen::listen;
@@ -242,6 +242,7 @@ fn files_are_read_into_extents_and_sent_framed_or_gathered() {
     bench.ops.push(Op::Open {
         token: 9,
         path: Arc::from(path.as_path()),
+        access: Access::Read,
     });
     let opened = bench.until(|completion| match completion {
         Completion::Opened { token: 9, result } => Some(result.unwrap()),
@@ -308,6 +309,7 @@ fn check_refused(path: &Path, expected: Refusal) {
     bench.ops.push(Op::Open {
         token: 0,
         path: Arc::from(path),
+        access: Access::Read,
     });
     let refused = bench.until(|completion| match completion {
         Completion::Opened { result, .. } => Some(result.unwrap_err()),
