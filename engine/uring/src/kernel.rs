@@ -10,6 +10,7 @@
 //! Invariants: whatever the kernel may write to or read from is owned here until the final completion (no `MORE`
 //! flag); user data carries kind, generation and slot; a socket closes after everything on it ended.
 
+mod connecting;
 mod perform;
 mod reap;
 
@@ -25,15 +26,16 @@ use io_uring::{IoUring, opcode, squeue, types};
 use shoal_world::{Buffer, Completion, FRAME_LEN, Op, Pool, Socket, Time};
 use slab::Slab;
 
+use self::connecting::Connecting;
 use crate::descriptors;
 use crate::files::{Files, Lookup, Reading};
 use crate::frames::Frames;
-use crate::listen::CongestionControl;
 use crate::mailbox::Mailbox;
 use crate::memory::Arena;
 use crate::received::Received;
 use crate::setup::{self, Refused};
 use crate::sockets::Sockets;
+use crate::tcp::CongestionControl;
 
 /// How payload is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,6 +106,7 @@ pub struct Kernel {
     accepting: bool,
     congestion_control: CongestionControl,
     sockets: Sockets,
+    connects: Slab<Box<Connecting>>,
     /// Receives that wait for free buffers.
     parked: VecDeque<Socket>,
     files: Files,
@@ -134,6 +137,8 @@ pub(crate) enum Kind {
     Lookup,
     Bell,
     Drain,
+    Connect,
+    ConnectTimeout,
 }
 
 impl Kind {
@@ -149,6 +154,8 @@ impl Kind {
             8 => Kind::Lookup,
             9 => Kind::Bell,
             10 => Kind::Drain,
+            11 => Kind::Connect,
+            12 => Kind::ConnectTimeout,
             other => panic!("the ring returned user data of no kind: {other}"),
         }
     }
@@ -185,6 +192,7 @@ impl Kernel {
             accepting: false,
             congestion_control: CongestionControl::of_system(),
             sockets: Sockets::default(),
+            connects: Slab::new(),
             parked: VecDeque::new(),
             files: Files::new(options.io_mode),
             reads: Slab::new(),
@@ -262,9 +270,14 @@ impl Kernel {
 
     /// Queues an entry whose memory this world owns until its final completion.
     fn push(&mut self, entry: &squeue::Entry) {
-        self.outstanding += 1;
+        self.push_linked(std::slice::from_ref(entry));
+    }
+
+    /// Queues entries that go to the kernel together: a link between two does not outlast a submission.
+    fn push_linked(&mut self, entries: &[squeue::Entry]) {
+        self.outstanding += entries.len() as u32;
         // SAFETY: every entry names descriptors and memory owned by `self`; see where each is made in `perform`.
-        while unsafe { self.ring.submission().push(entry) }.is_err() {
+        while unsafe { self.ring.submission().push_multiple(entries) }.is_err() {
             // More entries in one turn than the queue holds: an early submission.
             if let Err(error) = self.ring.submit() {
                 let errno = error.raw_os_error();
@@ -342,6 +355,7 @@ impl Drop for Kernel {
             // Something hangs in the kernel and may still write: its memory is left to the process's end.
             std::mem::forget(std::mem::take(&mut self.lookups));
             std::mem::forget(std::mem::take(&mut self.sockets));
+            std::mem::forget(std::mem::take(&mut self.connects));
         }
     }
 }

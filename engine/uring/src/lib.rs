@@ -8,6 +8,7 @@
 //! stand on: memory that the kernel may touch is owned by a world until the final completion of the operation that
 //! names it, and a ring is used and dropped on the thread that made it.
 
+mod address;
 pub mod descriptors;
 mod doorbell;
 mod files;
@@ -22,6 +23,7 @@ pub mod scan;
 mod setup;
 mod sockets;
 mod stamp;
+mod tcp;
 
 pub use doorbell::Doorbell;
 pub use listen::listen;

@@ -58,7 +58,11 @@ pub(crate) fn is_regular(stamp: &FileStamp) -> bool {
 }
 
 pub(crate) fn last_errno() -> Errno {
-    Errno(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
+    errno_of(&io::Error::last_os_error())
+}
+
+pub(crate) fn errno_of(error: &io::Error) -> Errno {
+    Errno(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
 fn nanoseconds(time: &libc::statx_timestamp) -> i64 {

@@ -18,6 +18,11 @@ impl Kernel {
     pub(super) fn perform(&mut self, op: Op) {
         match op {
             Op::Accept => self.accept(),
+            Op::Connect {
+                token,
+                address,
+                timeout,
+            } => self.connect(token, address, timeout),
             Op::ReceiveExact { socket, len } => self.receive_exact(socket, len),
             Op::Receive { socket } => self.receive(socket),
             Op::Send { socket, gather } => self.send(socket, gather),
@@ -83,8 +88,7 @@ impl Kernel {
                 self.ready.push(Completion::Filled { frame, result });
             }
             Op::Discard { frame } => self.memory.frames.discard(frame),
-            Op::Connect { .. }
-            | Op::Write { .. }
+            Op::Write { .. }
             | Op::Sync { .. }
             | Op::Hash { .. }
             | Op::ReceiveDatagrams

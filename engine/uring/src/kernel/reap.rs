@@ -1,12 +1,13 @@
 //! Completions of the ring into completions of the contract.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use io_uring::cqueue;
 use shoal_world::{AcceptPause, Completion, Errno, Refusal, Socket};
 
 use super::{Kernel, Kind};
+use crate::address::unmap;
 use crate::files::{Lookup, ReadStep};
 use crate::sockets::{Closing, GENERATION_MASK};
 use crate::stamp::{is_regular, stamp_of};
@@ -66,7 +67,8 @@ impl Kernel {
                 Kind::Read => self.read_ended(reaped, done),
                 Kind::Lookup => self.looked_up(reaped, done),
                 Kind::Bell => self.bell_rang(reaped),
-                Kind::Drain => {}
+                Kind::Connect => self.connected(reaped.slot(), reaped.outcome(), done),
+                Kind::ConnectTimeout | Kind::Drain => {}
             }
         }
     }
@@ -250,9 +252,4 @@ impl Kernel {
         }
         self.mailboxes[self.core].bell().heard();
     }
-}
-
-/// An IPv4 peer of a socket that listens on both families, under its own address.
-fn unmap(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }

@@ -1,3 +1,5 @@
+mod connecting;
+
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{Read, Write};
