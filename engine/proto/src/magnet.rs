@@ -253,32 +253,33 @@ fn add_new<T: PartialEq>(list: &mut Vec<T>, item: Option<T>, len_max: usize) {
 
 fn peer_address(text: &str) -> Option<PeerAddress> {
     let (host, port) = text.rsplit_once(':')?;
-    let port = port.parse().ok().filter(|port| *port != 0)?;
-    let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(address) => address.parse::<Ipv6Addr>().ok()?.to_string(),
+    let port = number(port).filter(|port| *port != 0)?;
+    let host = match host.strip_prefix('[') {
+        Some(address) => address.strip_suffix(']')?.parse::<Ipv6Addr>().ok()?.to_string(),
         None => host.to_owned(),
     };
-    let is_address = host.contains(':');
+    let is_address = text.starts_with('[');
     let is_name = host
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
     let fits = !host.is_empty() && host.len() <= HOST_LEN_MAX;
-    (fits && (is_name || (is_address && text.starts_with('[')))).then_some(PeerAddress { host, port })
+    (fits && (is_name || is_address)).then_some(PeerAddress { host, port })
 }
 
 /// BEP 53: numbers and ranges of numbers between commas.
 fn selection(bytes: &[u8]) -> Option<Vec<RangeInclusive<u32>>> {
-    let number = |digits: &str| {
-        digits
-            .parse()
-            .ok()
-            .filter(|number| (*number as usize) < FILES_MAX)
-    };
+    let file = |digits| number::<u32>(digits).filter(|file| (*file as usize) < FILES_MAX);
     let ranges = str::from_utf8(bytes).ok()?.split(',').map(|part| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        Some(number(first)?..=number(last)?).filter(|range| !range.is_empty())
+        Some(file(first)?..=file(last)?).filter(|range| !range.is_empty())
     });
     ranges.collect()
+}
+
+/// Digits and nothing else: parsing alone takes a plus sign as well.
+fn number<N: FromStr>(digits: &str) -> Option<N> {
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| digits.parse().ok())?
 }
 
 /// Undoes percent-encoding. A percent sign that begins none stands for itself.

@@ -138,8 +138,41 @@ fn case_18_bad_hashes_are_refused() {
 }
 
 #[test]
+fn peers_that_are_none_are_left_out() {
+    // The first of them was once taken for a host called `[::1`, and written back as `[[::1]:1`.
+    for peer in [
+        "[::1:1",
+        "::1]:1",
+        "[::1]x:1",
+        "[1.2.3.4]:1",
+        "[]:1",
+        "a:+1",
+        "a:-1",
+        "a:",
+        "a:65536",
+        "a_b:1",
+    ] {
+        check(
+            &format!("magnet:?xt={V1}&x.pe={peer}"),
+            Ok(&format!("magnet:?xt={V1}")),
+        );
+    }
+}
+
+#[test]
 fn a_selection_that_is_none_is_refused() {
-    for selection in ["", "a", "1,", "3-1", "-1", "1-", "4294967296", "999999"] {
+    for selection in [
+        "",
+        "a",
+        "1,",
+        "3-1",
+        "-1",
+        "1-",
+        "+1",
+        "1-+2",
+        "4294967296",
+        "999999",
+    ] {
         check(
             &format!("magnet:?xt={V1}&so={selection}"),
             Err(MagnetError::Selection),
