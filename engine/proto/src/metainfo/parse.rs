@@ -13,6 +13,7 @@ use crate::bencode::{Dict, Value, decode};
 use crate::info_hash::InfoHash;
 use crate::layout::{FileLength, Layout, LayoutError};
 use crate::limits::{METAINFO_LEN_MAX, TEXT_LEN_MAX, TRACKERS_MAX, WEB_SEEDS_MAX};
+use crate::text::decoded;
 use crate::url::{TRACKER_SCHEMES, WEB_SEED_SCHEMES, usable};
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Metainfo, MetainfoError> {
@@ -295,9 +296,7 @@ impl<'a> Entries<'a> {
 
     /// Text for people, cut to its limit, if it is there and is text at all.
     fn text(&self, key: &str) -> Option<String> {
-        let bytes = self.value(key)?.bytes()?;
-        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(TEXT_LEN_MAX)]);
-        (!text.is_empty()).then(|| text.into_owned())
+        decoded(self.value(key)?.bytes()?, TEXT_LEN_MAX)
     }
 
     fn refuse(&self, key: &'static str, problem: Problem) -> MetainfoError {
