@@ -5,6 +5,7 @@
 mod changing_data;
 mod circumstances;
 mod commands;
+mod corpus;
 mod hostile_floods;
 mod hostile_handshakes;
 mod hostile_messages;

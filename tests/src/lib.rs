@@ -1,7 +1,9 @@
-//! What the tests that run the real `shoal` share: known content, a scripted peer, processes, a tracker.
+//! What the tests that run the real `shoal` share: known content, a scripted peer, processes, a tracker; and the bodies
+//! of the fuzz targets.
 //!
-//! Nothing here uses the engine: bencode, the metainfo and the peer protocol are written a second time, plainly
-//! and on blocking sockets, so that a mistake in the engine cannot hide behind the same mistake in its test.
+//! Only [`fuzz`] uses the engine. What drives processes does not: bencode, the metainfo and the peer protocol are written
+//! a second time, plainly and on blocking sockets, so that a mistake in the engine cannot hide behind the same mistake
+//! in its test.
 //!
 //! Invariants:
 //! - Every wait has a condition and a deadline ([`PATIENCE`]); reaching the deadline fails the test with what
@@ -15,6 +17,7 @@ use std::time::Duration;
 pub mod bencode;
 pub mod client;
 pub mod fetch;
+pub mod fuzz;
 pub mod peer;
 pub mod place;
 pub mod process;
