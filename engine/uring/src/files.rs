@@ -1,4 +1,9 @@
-//! The open files of one core, the reads under way on them, and lookups of paths.
+//! The open files of one core, what is under way on them, and lookups of paths.
+//!
+//! A file that goes around the page cache takes only whole pages. What a write has besides goes through the cache, by
+//! a second descriptor of the same file, because a descriptor is direct or not for everybody who uses it. The
+//! kernel keeps the two true to each other as long as they touch different pages at a time: a direct operation first
+//! writes back and then forgets what the cache holds of its range.
 
 use std::ffi::CString;
 use std::fs;
@@ -7,39 +12,73 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use shoal_world::{Errno, Extent, File, FileStamp, Opened, PAGE_LEN, ReadDone, Refusal};
+use shoal_world::{Access, Errno, Extent, File, FileStamp, Opened, PAGE_LEN, ReadDone, Refusal};
 use slab::Slab;
 
 use crate::kernel::IoMode;
-use crate::stamp::{is_regular, stamp, stamp_of, statx, takes_direct};
+use crate::stamp::{errno_of, is_regular, stamp, stamp_of, statx, takes_direct};
 
 /// One open file.
 struct OpenFile {
     file: fs::File,
-    /// Reads go around the page cache.
+    access: Access,
+    /// `file` goes around the page cache.
     direct: bool,
-    /// Reads under way.
-    reads: u32,
+    /// The same file through the page cache, since a write needed it.
+    cached: Option<fs::File>,
+    /// Reads, writes and syncs.
+    under_way: u32,
 }
 
-/// One read under way.
+/// Bytes on their way from a file to an extent, or back.
 #[derive(Clone, Copy)]
-pub(crate) struct Reading {
+pub(crate) struct Transfer {
     pub(crate) token: u32,
     pub(crate) file: File,
     pub(crate) offset: u64,
     pub(crate) extent: Extent,
     pub(crate) start: u32,
     pub(crate) len: u32,
-    /// Bytes that arrived already, when the kernel gave fewer than asked for.
-    pub(crate) filled: u32,
+    /// Bytes that went already: the kernel may do less than it was asked for.
+    pub(crate) moved: u32,
 }
 
-/// How a read goes on after the kernel answered.
-pub(crate) enum ReadStep {
-    Done(Result<ReadDone, Errno>),
+impl Transfer {
+    /// First byte in the file of what is left.
+    pub(crate) fn next_offset(&self) -> u64 {
+        self.offset + u64::from(self.moved)
+    }
+
+    /// The same in the extent.
+    pub(crate) fn next_start(&self) -> u32 {
+        self.start + self.moved
+    }
+
+    /// Bytes left.
+    pub(crate) fn left(&self) -> u32 {
+        self.len - self.moved
+    }
+
+    /// What is left is whole pages, in the file and in memory.
+    fn is_whole_pages(&self) -> bool {
+        self.next_offset().is_multiple_of(u64::from(PAGE_LEN))
+            && self.next_start().is_multiple_of(PAGE_LEN)
+            && self.left().is_multiple_of(PAGE_LEN)
+    }
+}
+
+/// How a transfer goes on after the kernel answered.
+pub(crate) enum Step<T> {
+    Done(Result<T, Errno>),
     /// Submit the rest of it.
-    Again(Reading),
+    Again(Transfer),
+}
+
+/// One sync under way.
+#[derive(Clone, Copy)]
+pub(crate) struct Syncing {
+    pub(crate) token: u32,
+    pub(crate) file: File,
 }
 
 /// A path that a worker thread of the kernel is looking up.
@@ -47,6 +86,7 @@ pub(crate) enum Lookup {
     Open {
         token: u32,
         path: CString,
+        access: Access,
     },
     Stamp {
         token: u32,
@@ -75,7 +115,7 @@ impl Files {
     }
 
     /// Takes a descriptor that was opened without blocking (a pipe would have waited for its writer).
-    pub(crate) fn insert(&mut self, descriptor: OwnedFd) -> Result<Opened, Refusal> {
+    pub(crate) fn insert(&mut self, descriptor: OwnedFd, access: Access) -> Result<Opened, Refusal> {
         let raw = statx(descriptor.as_fd()).map_err(Refusal::Errno)?;
         let stamp = stamp_of(&raw);
         if !is_regular(&stamp) {
@@ -90,8 +130,10 @@ impl Files {
         let file = fs::File::from(descriptor);
         let index = self.files.insert(OpenFile {
             file,
+            access,
             direct,
-            reads: 0,
+            cached: None,
+            under_way: 0,
         });
         Ok(Opened {
             file: File(index as u32),
@@ -99,57 +141,121 @@ impl Files {
         })
     }
 
+    /// Where reads and syncs go.
     pub(crate) fn raw(&self, file: File) -> RawFd {
         self.files[file.0 as usize].file.as_raw_fd()
     }
 
-    pub(crate) fn read_starts(&mut self, file: File) {
-        self.files[file.0 as usize].reads += 1;
+    /// Where what is left of a write goes.
+    pub(crate) fn raw_for(&mut self, write: &Transfer) -> Result<RawFd, Errno> {
+        let open = &mut self.files[write.file.0 as usize];
+        assert_eq!(
+            open.access,
+            Access::Write,
+            "a file that was opened for reading was written"
+        );
+        if open.direct && !write.is_whole_pages() {
+            open.through_cache(self.mode)
+        } else {
+            Ok(open.file.as_raw_fd())
+        }
+    }
+
+    /// Something starts on a file.
+    pub(crate) fn starts(&mut self, file: File) {
+        self.files[file.0 as usize].under_way += 1;
+    }
+
+    /// Something that started has ended.
+    pub(crate) fn ends(&mut self, file: File) {
+        self.files[file.0 as usize].under_way -= 1;
     }
 
     pub(crate) fn remove(&mut self, file: File) {
         let file = self.files.remove(file.0 as usize);
-        assert_eq!(file.reads, 0, "a file was closed with reads under way");
+        assert_eq!(
+            file.under_way, 0,
+            "a file was closed with reads, writes or syncs under way"
+        );
     }
 
     /// What the kernel's answer to a read means. The stamp is taken after the bytes arrived, never before.
-    pub(crate) fn read_ended(&mut self, reading: Reading, result: i32) -> ReadStep {
-        let open = &mut self.files[reading.file.0 as usize];
-        if result == -libc::EINTR || result == -libc::EAGAIN {
-            return ReadStep::Again(reading);
+    pub(crate) fn read_ended(&mut self, read: Transfer, result: i32) -> Step<ReadDone> {
+        let open = &mut self.files[read.file.0 as usize];
+        if let Some(step) = open.not_done(self.mode, read, result) {
+            return step;
         }
-        if result == -libc::EINVAL && open.direct && self.mode == IoMode::Auto {
-            // The file system promised direct reads and refuses this one: through the page cache from now on.
-            open.direct = false;
-            return match set_flags(open.file.as_raw_fd(), false) {
-                Ok(_) => ReadStep::Again(reading),
-                Err(errno) => finish(open, Err(errno)),
-            };
-        }
-        if result < 0 {
-            return finish(open, Err(Errno(-result)));
-        }
-        let filled = reading.filled + result as u32;
+        let moved = read.moved + result as u32;
         let stamp = match stamp(open.file.as_fd()) {
             Ok(stamp) => stamp,
-            Err(errno) => return finish(open, Err(errno)),
+            Err(errno) => return Step::Done(Err(errno)),
         };
-        if goes_on(&reading, filled, result, open.direct, &stamp) {
-            return ReadStep::Again(Reading { filled, ..reading });
+        if goes_on(&read, moved, result, open.direct, &stamp) {
+            return Step::Again(Transfer { moved, ..read });
         }
-        finish(open, Ok(ReadDone { len: filled, stamp }))
+        Step::Done(Ok(ReadDone { len: moved, stamp }))
+    }
+
+    /// What the kernel's answer to a write means. It takes less than it was given when it was interrupted, and before
+    /// it says that there is no room.
+    pub(crate) fn write_ended(&mut self, write: Transfer, result: i32) -> Step<()> {
+        let open = &mut self.files[write.file.0 as usize];
+        if let Some(step) = open.not_done(self.mode, write, result) {
+            return step;
+        }
+        let moved = write.moved + result as u32;
+        if moved == write.len {
+            Step::Done(Ok(()))
+        } else if result == 0 {
+            // No error and no progress: a defect of the file system, and nothing to wait for.
+            Step::Done(Err(Errno(libc::EIO)))
+        } else {
+            Step::Again(Transfer { moved, ..write })
+        }
     }
 }
 
-fn finish(open: &mut OpenFile, result: Result<ReadDone, Errno>) -> ReadStep {
-    open.reads -= 1;
-    ReadStep::Done(result)
+impl OpenFile {
+    /// What follows an answer that moved nothing.
+    fn not_done<T>(&mut self, mode: IoMode, transfer: Transfer, result: i32) -> Option<Step<T>> {
+        match -result {
+            libc::EINTR | libc::EAGAIN => Some(Step::Again(transfer)),
+            // The file system promised direct reads and writes, and refuses this one.
+            libc::EINVAL if self.direct && mode == IoMode::Auto => Some(match self.leave_direct() {
+                Ok(()) => Step::Again(transfer),
+                Err(errno) => Step::Done(Err(errno)),
+            }),
+            errno @ 1.. => Some(Step::Done(Err(Errno(errno)))),
+            _ => None,
+        }
+    }
+
+    /// A descriptor of the same file through the page cache. Made here and not by a worker thread, because looking an
+    /// open file up touches no disk.
+    fn through_cache(&mut self, mode: IoMode) -> Result<RawFd, Errno> {
+        if let Some(cached) = &self.cached {
+            return Ok(cached.as_raw_fd());
+        }
+        let same = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        match fs::OpenOptions::new().read(true).write(true).open(same) {
+            Ok(cached) => Ok(self.cached.insert(cached).as_raw_fd()),
+            // `/proc` is not mounted, or it was made under a mode that refuses its own owner.
+            Err(_) if mode == IoMode::Auto => self.leave_direct().map(|()| self.file.as_raw_fd()),
+            Err(error) => Err(errno_of(&error)),
+        }
+    }
+
+    /// Everything through the page cache from now on.
+    fn leave_direct(&mut self) -> Result<(), Errno> {
+        self.direct = false;
+        set_flags(self.file.as_raw_fd(), false).map(|_| ())
+    }
 }
 
 /// The kernel may give less than was asked for before the file ends (a signal, a limit of its own).
-fn goes_on(reading: &Reading, filled: u32, result: i32, direct: bool, stamp: &FileStamp) -> bool {
-    let aligned = !direct || filled.is_multiple_of(PAGE_LEN);
-    result > 0 && filled < reading.len && aligned && reading.offset + u64::from(filled) < stamp.size
+fn goes_on(read: &Transfer, moved: u32, result: i32, direct: bool, stamp: &FileStamp) -> bool {
+    let aligned = !direct || moved.is_multiple_of(PAGE_LEN);
+    result > 0 && moved < read.len && aligned && read.offset + u64::from(moved) < stamp.size
 }
 
 /// Clears the flag under which the file was opened and sets or clears O_DIRECT; where the file system does not know
@@ -160,10 +266,10 @@ fn set_flags(descriptor: RawFd, direct: bool) -> Result<bool, Errno> {
     if unsafe { libc::fcntl(descriptor, libc::F_SETFL, flags) } == 0 {
         return Ok(direct);
     }
-    let error = io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
-    if direct && error == libc::EINVAL {
+    let errno = errno_of(&io::Error::last_os_error());
+    if direct && errno == Errno(libc::EINVAL) {
         set_flags(descriptor, false)
     } else {
-        Err(Errno(error))
+        Err(errno)
     }
 }

@@ -28,7 +28,7 @@ use slab::Slab;
 
 use self::connecting::Connecting;
 use crate::descriptors;
-use crate::files::{Files, Lookup, Reading};
+use crate::files::{Files, Lookup, Syncing, Transfer};
 use crate::frames::Frames;
 use crate::mailbox::Mailbox;
 use crate::memory::Arena;
@@ -37,13 +37,13 @@ use crate::setup::{self, Refused};
 use crate::sockets::Sockets;
 use crate::tcp::CongestionControl;
 
-/// How payload is read.
+/// How payload is read and written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IoMode {
     /// Around the page cache where the file system supports it, through it elsewhere.
     #[default]
     Auto,
-    /// Around the page cache always; files that refuse fail.
+    /// Around the page cache always, but for the edges of writes that fill no page; files that refuse fail.
     Direct,
     /// Through the page cache always.
     Buffered,
@@ -56,7 +56,7 @@ pub struct Options {
     pub extents: u32,
     /// Framed extents at most.
     pub frames: u32,
-    /// How payload is read.
+    /// How payload is read and written.
     pub io_mode: IoMode,
     /// Where connections come from; none for a core that only gets them handed over.
     pub listener: Option<TcpListener>,
@@ -110,7 +110,9 @@ pub struct Kernel {
     /// Receives that wait for free buffers.
     parked: VecDeque<Socket>,
     files: Files,
-    reads: Slab<Reading>,
+    reads: Slab<Transfer>,
+    writes: Slab<Transfer>,
+    syncs: Slab<Syncing>,
     lookups: Slab<Lookup>,
     /// What completed while it was performed.
     ready: Vec<Completion>,
@@ -139,6 +141,8 @@ pub(crate) enum Kind {
     Drain,
     Connect,
     ConnectTimeout,
+    Write,
+    Sync,
 }
 
 impl Kind {
@@ -156,6 +160,8 @@ impl Kind {
             10 => Kind::Drain,
             11 => Kind::Connect,
             12 => Kind::ConnectTimeout,
+            13 => Kind::Write,
+            14 => Kind::Sync,
             other => panic!("the ring returned user data of no kind: {other}"),
         }
     }
@@ -196,6 +202,8 @@ impl Kernel {
             parked: VecDeque::new(),
             files: Files::new(options.io_mode),
             reads: Slab::new(),
+            writes: Slab::new(),
+            syncs: Slab::new(),
             lookups: Slab::new(),
             ready: Vec::new(),
             mailboxes: options.mailboxes,

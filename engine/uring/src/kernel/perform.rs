@@ -2,17 +2,21 @@
 
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 
 use io_uring::{opcode, types};
-use shoal_world::{Completion, CoreIndex, Gather, Op, Part, Socket};
+use shoal_world::{Access, Completion, CoreIndex, Errno, Gather, Op, Part, Socket};
 
 use super::{Kernel, Kind};
-use crate::files::{Lookup, Reading, c_path};
+use crate::files::{Lookup, Syncing, Transfer, c_path};
 use crate::mailbox::HandedOver;
 use crate::memory::{Arena, VECTORS_MAX};
 use crate::received::GROUP;
 use crate::sockets::{Closing, Sending};
 use crate::stamp::STATX_MASK;
+
+/// Permissions of a file that is made here, less what the process's umask takes: its owner decides who may read.
+const FILE_MODE: libc::mode_t = 0o666;
 
 impl Kernel {
     pub(super) fn perform(&mut self, op: Op) {
@@ -39,17 +43,7 @@ impl Kernel {
             Op::AwaitWritable { socket } => self.await_writable(socket),
             Op::Close { socket } => self.close(socket),
             Op::HandOver { socket, core, first } => self.hand_over(socket, core, first),
-            Op::Open {
-                token,
-                path,
-                access: _,
-            } => match c_path(&path) {
-                Ok(path) => self.look_up(Lookup::Open { token, path }),
-                Err(refusal) => self.ready.push(Completion::Opened {
-                    token,
-                    result: Err(refusal),
-                }),
-            },
+            Op::Open { token, path, access } => self.open(token, &path, access),
             Op::Read {
                 token,
                 file,
@@ -58,28 +52,43 @@ impl Kernel {
                 start,
                 len,
             } => {
-                self.files.read_starts(file);
-                self.read(Reading {
+                self.files.starts(file);
+                self.read(Transfer {
                     token,
                     file,
                     offset,
                     extent,
                     start,
                     len,
-                    filled: 0,
+                    moved: 0,
                 });
             }
-            Op::Stamp { token, path } => match c_path(&path) {
-                Ok(path) => {
-                    // SAFETY: `statx` is plain data for which all zeroes is a value.
-                    let raw = Box::new(unsafe { std::mem::zeroed() });
-                    self.look_up(Lookup::Stamp { token, path, raw });
-                }
-                Err(refusal) => self.ready.push(Completion::Stamped {
+            Op::Write {
+                token,
+                file,
+                offset,
+                extent,
+                start,
+                len,
+            } => {
+                assert!(len > 0, "a write of nothing");
+                self.files.starts(file);
+                let write = Transfer {
                     token,
-                    result: Err(refusal),
-                }),
-            },
+                    file,
+                    offset,
+                    extent,
+                    start,
+                    len,
+                    moved: 0,
+                };
+                if let Err(errno) = self.write(write) {
+                    let wrote = self.wrote(&write, Err(errno));
+                    self.ready.push(wrote);
+                }
+            }
+            Op::Sync { token, file } => self.sync(Syncing { token, file }),
+            Op::Stamp { token, path } => self.stamp(token, &path),
             Op::CloseFile { file } => self.files.remove(file),
             Op::Fill { frame, gather } => {
                 let mut vectors = self.vectors(&gather);
@@ -88,11 +97,9 @@ impl Kernel {
                 self.ready.push(Completion::Filled { frame, result });
             }
             Op::Discard { frame } => self.memory.frames.discard(frame),
-            Op::Write { .. }
-            | Op::Sync { .. }
-            | Op::Hash { .. }
-            | Op::ReceiveDatagrams
-            | Op::SendDatagram { .. } => panic!("this world does not fetch: {op:?}"),
+            Op::Hash { .. } | Op::ReceiveDatagrams | Op::SendDatagram { .. } => {
+                panic!("this world does not fetch: {op:?}")
+            }
         }
     }
 
@@ -223,15 +230,46 @@ impl Kernel {
         });
     }
 
+    fn open(&mut self, token: u32, path: &Path, access: Access) {
+        match c_path(path) {
+            Ok(path) => self.look_up(Lookup::Open { token, path, access }),
+            Err(refusal) => self.ready.push(Completion::Opened {
+                token,
+                result: Err(refusal),
+            }),
+        }
+    }
+
+    fn stamp(&mut self, token: u32, path: &Path) {
+        match c_path(path) {
+            Ok(path) => {
+                // SAFETY: `statx` is plain data for which all zeroes is a value.
+                let raw = Box::new(unsafe { std::mem::zeroed() });
+                self.look_up(Lookup::Stamp { token, path, raw });
+            }
+            Err(refusal) => self.ready.push(Completion::Stamped {
+                token,
+                result: Err(refusal),
+            }),
+        }
+    }
+
     fn look_up(&mut self, lookup: Lookup) {
         let entry = self.lookups.vacant_entry();
         let user_data = Kind::Lookup.on_slot(entry.key());
         let here = types::Fd(libc::AT_FDCWD);
         let entry = match entry.insert(lookup) {
-            // Without waiting: a pipe that stands where a file should would otherwise hold a worker for ever.
-            Lookup::Open { path, .. } => opcode::OpenAt::new(here, path.as_ptr())
-                .flags(libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK)
-                .build(),
+            Lookup::Open { path, access, .. } => {
+                let access = match access {
+                    Access::Read => libc::O_RDONLY,
+                    Access::Write => libc::O_RDWR | libc::O_CREAT,
+                };
+                // Without waiting: a pipe that stands where a file should would otherwise hold a worker for ever.
+                opcode::OpenAt::new(here, path.as_ptr())
+                    .flags(access | libc::O_CLOEXEC | libc::O_NONBLOCK)
+                    .mode(FILE_MODE)
+                    .build()
+            }
             Lookup::Stamp { path, raw, .. } => {
                 opcode::Statx::new(here, path.as_ptr(), (&raw mut **raw).cast())
                     .mask(STATX_MASK)
@@ -241,21 +279,47 @@ impl Kernel {
         self.push(&entry.user_data(user_data));
     }
 
-    pub(super) fn read(&mut self, reading: Reading) {
-        let fd = types::Fd(self.files.raw(reading.file));
-        let start = reading.start + reading.filled;
-        let len = reading.len - reading.filled;
-        let offset = reading.offset + u64::from(reading.filled);
-        let address = self.memory.arena.address(reading.extent, start, len);
-        let slot = self.reads.insert(reading);
+    /// Submits what is left of a read.
+    pub(super) fn read(&mut self, read: Transfer) {
+        let fd = types::Fd(self.files.raw(read.file));
+        let (len, offset) = (read.left(), read.next_offset());
+        let address = self.memory.arena.address(read.extent, read.next_start(), len);
         let entry = if self.memory.arena.registered {
-            let index = Arena::buffer_index(reading.extent);
+            let index = Arena::buffer_index(read.extent);
             opcode::ReadFixed::new(fd, address, len, index)
                 .offset(offset)
                 .build()
         } else {
             opcode::Read::new(fd, address, len).offset(offset).build()
         };
+        let slot = self.reads.insert(read);
         self.push(&entry.user_data(Kind::Read.on_slot(slot)));
+    }
+
+    /// Submits what is left of a write, unless there is no descriptor that takes it.
+    pub(super) fn write(&mut self, write: Transfer) -> Result<(), Errno> {
+        let fd = types::Fd(self.files.raw_for(&write)?);
+        let (len, offset) = (write.left(), write.next_offset());
+        let address = self.memory.arena.address(write.extent, write.next_start(), len);
+        let entry = if self.memory.arena.registered {
+            let index = Arena::buffer_index(write.extent);
+            opcode::WriteFixed::new(fd, address, len, index)
+                .offset(offset)
+                .build()
+        } else {
+            opcode::Write::new(fd, address, len).offset(offset).build()
+        };
+        let slot = self.writes.insert(write);
+        self.push(&entry.user_data(Kind::Write.on_slot(slot)));
+        Ok(())
+    }
+
+    /// One descriptor speaks for the file: what went through the other is in the same pages, and so are its errors.
+    fn sync(&mut self, syncing: Syncing) {
+        self.files.starts(syncing.file);
+        let fd = types::Fd(self.files.raw(syncing.file));
+        let slot = self.syncs.insert(syncing);
+        let entry = opcode::Fsync::new(fd).flags(types::FsyncFlags::DATASYNC).build();
+        self.push(&entry.user_data(Kind::Sync.on_slot(slot)));
     }
 }

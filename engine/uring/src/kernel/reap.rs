@@ -8,7 +8,7 @@ use shoal_world::{AcceptPause, Completion, Errno, Refusal, Socket};
 
 use super::{Kernel, Kind};
 use crate::address::unmap;
-use crate::files::{Lookup, ReadStep};
+use crate::files::{Lookup, Step, Syncing, Transfer};
 use crate::sockets::{Closing, GENERATION_MASK};
 use crate::stamp::{is_regular, stamp_of};
 
@@ -67,6 +67,8 @@ impl Kernel {
                 Kind::Read => self.read_ended(reaped, done),
                 Kind::Lookup => self.looked_up(reaped, done),
                 Kind::Bell => self.bell_rang(reaped),
+                Kind::Write => self.write_ended(reaped, done),
+                Kind::Sync => self.synced(reaped, done),
                 Kind::Connect => self.connected(reaped.slot(), reaped.outcome(), done),
                 Kind::ConnectTimeout | Kind::Drain => {}
             }
@@ -212,24 +214,51 @@ impl Kernel {
     }
 
     fn read_ended(&mut self, reaped: Reaped, done: &mut Vec<Completion>) {
-        let reading = self.reads.remove(reaped.slot());
-        match self.files.read_ended(reading, reaped.result) {
-            ReadStep::Done(result) => done.push(Completion::Read {
-                token: reading.token,
-                result,
-            }),
-            ReadStep::Again(reading) => self.read(reading),
+        let read = self.reads.remove(reaped.slot());
+        match self.files.read_ended(read, reaped.result) {
+            Step::Done(result) => {
+                self.files.ends(read.file);
+                let token = read.token;
+                done.push(Completion::Read { token, result });
+            }
+            Step::Again(read) => self.read(read),
         }
     }
 
+    fn write_ended(&mut self, reaped: Reaped, done: &mut Vec<Completion>) {
+        let write = self.writes.remove(reaped.slot());
+        let result = match self.files.write_ended(write, reaped.result) {
+            Step::Done(result) => result,
+            Step::Again(write) => match self.write(write) {
+                Ok(()) => return,
+                Err(errno) => Err(errno),
+            },
+        };
+        done.push(self.wrote(&write, result));
+    }
+
+    /// The final completion of a write.
+    pub(super) fn wrote(&mut self, write: &Transfer, result: Result<(), Errno>) -> Completion {
+        self.files.ends(write.file);
+        let token = write.token;
+        Completion::Wrote { token, result }
+    }
+
+    fn synced(&mut self, reaped: Reaped, done: &mut Vec<Completion>) {
+        let Syncing { token, file } = self.syncs.remove(reaped.slot());
+        self.files.ends(file);
+        let result = reaped.outcome().map(|_| ());
+        done.push(Completion::Synced { token, result });
+    }
+
     fn looked_up(&mut self, reaped: Reaped, done: &mut Vec<Completion>) {
-        let outcome = reaped.outcome().map_err(Refusal::Errno);
+        let outcome = reaped.outcome().map_err(refusal);
         done.push(match self.lookups.remove(reaped.slot()) {
-            Lookup::Open { token, .. } => {
+            Lookup::Open { token, access, .. } => {
                 let result = outcome.and_then(|descriptor| {
                     // SAFETY: the kernel just made this descriptor for us.
-                    self.files
-                        .insert(unsafe { OwnedFd::from_raw_fd(descriptor as RawFd) })
+                    let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor as RawFd) };
+                    self.files.insert(descriptor, access)
                 });
                 Completion::Opened { token, result }
             }
@@ -251,5 +280,13 @@ impl Kernel {
             self.listening_to_bell = false;
         }
         self.mailboxes[self.core].bell().heard();
+    }
+}
+
+/// Some things that are no regular files are not even opened: directories for writing, and sockets (open(2)).
+fn refusal(errno: Errno) -> Refusal {
+    match errno {
+        Errno(libc::EISDIR | libc::ENXIO) => Refusal::NotRegular,
+        errno => Refusal::Errno(errno),
     }
 }

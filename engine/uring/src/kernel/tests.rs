@@ -1,4 +1,5 @@
 mod connecting;
+mod writing;
 
 use std::collections::VecDeque;
 use std::fs;
@@ -25,24 +26,36 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        Bench::one_of(&mailboxes(1), 0)
+        Bench::with(IoMode::Auto)
+    }
+
+    fn with(io_mode: IoMode) -> Bench {
+        Bench::of(|options| options.io_mode = io_mode)
     }
 
     fn one_of(mailboxes: &Arc<[Mailbox]>, core: usize) -> Bench {
+        Bench::of(|options| {
+            options.mailboxes = Arc::clone(mailboxes);
+            options.core = core;
+        })
+    }
+
+    /// A world like all others but for what the caller changes.
+    fn of(change: impl FnOnce(&mut Options)) -> Bench {
         let listener = listen("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0);
         let address = listener.local_addr().unwrap();
-        let kernel = Kernel::new(Options {
+        let mut options = Options {
             extents: 8,
             frames: 4,
             io_mode: IoMode::Auto,
             listener: Some(listener),
-            mailboxes: Arc::clone(mailboxes),
-            core,
+            mailboxes: mailboxes(1),
+            core: 0,
             began: Instant::now(),
-        })
-        .unwrap();
+        };
+        change(&mut options);
         Bench {
-            kernel,
+            kernel: Kernel::new(options).unwrap(),
             address,
             ops: Vec::new(),
             done: VecDeque::new(),
