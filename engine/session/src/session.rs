@@ -183,6 +183,7 @@ impl Session {
                 listener: Some(listener),
                 mailboxes: Arc::clone(&mailboxes),
                 core: index,
+                hashing: None,
                 began,
             };
             let settings = settings(config, index, cpus.len(), peer_id);

@@ -11,6 +11,7 @@
 //! flag); user data carries kind, generation and slot; a socket closes after everything on it ended.
 
 mod connecting;
+mod hashing;
 mod perform;
 mod reap;
 
@@ -19,6 +20,7 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use io_uring::types::{SubmitArgs, Timespec};
@@ -27,15 +29,19 @@ use shoal_world::{Buffer, Completion, FRAME_LEN, Op, Pool, Socket, Time};
 use slab::Slab;
 
 use self::connecting::Connecting;
+use self::hashing::Hashing;
 use crate::descriptors;
 use crate::files::{Files, Lookup, Syncing, Transfer};
 use crate::frames::Frames;
+use crate::hash::pool;
 use crate::mailbox::Mailbox;
 use crate::memory::Arena;
 use crate::received::Received;
 use crate::setup::{self, Refused};
 use crate::sockets::Sockets;
 use crate::tcp::CongestionControl;
+
+pub use self::hashing::JOBS_PER_CORE_MAX;
 
 /// How payload is read and written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +70,9 @@ pub struct Options {
     pub mailboxes: Arc<[Mailbox]>,
     /// Which of them is this core's.
     pub core: usize,
+    /// The threads that hash for all cores, with room for [`JOBS_PER_CORE_MAX`] waiting jobs of each. Without them
+    /// nothing may be hashed.
+    pub hashing: Option<Arc<pool::Pool>>,
     /// When the world began, the same for all cores.
     pub began: Instant,
 }
@@ -114,6 +123,7 @@ pub struct Kernel {
     writes: Slab<Transfer>,
     syncs: Slab<Syncing>,
     lookups: Slab<Lookup>,
+    hashing: Option<Hashing>,
     /// What completed while it was performed.
     ready: Vec<Completion>,
     mailboxes: Arc<[Mailbox]>,
@@ -187,6 +197,10 @@ impl Kernel {
         arena.registered = registered.is_ok();
         let received = Received::new(&ring)?;
         let frames = Frames::new(options.frames)?;
+        let (mailboxes, core) = (options.mailboxes, options.core);
+        let hashing = options
+            .hashing
+            .map(|pool| Hashing::new(pool, Arc::clone(&mailboxes), core));
         Ok(Kernel {
             ring,
             memory: ManuallyDrop::new(Memory {
@@ -205,9 +219,10 @@ impl Kernel {
             writes: Slab::new(),
             syncs: Slab::new(),
             lookups: Slab::new(),
+            hashing,
             ready: Vec::new(),
-            mailboxes: options.mailboxes,
-            core: options.core,
+            mailboxes,
+            core,
             listening_to_bell: false,
             outstanding: 0,
             began: options.began,
@@ -248,6 +263,7 @@ impl Kernel {
         self.enter(deadline, awake);
         done.append(&mut self.ready);
         self.reap(done);
+        self.take_hashed(done);
         self.open_mailbox(done);
     }
 
@@ -256,7 +272,8 @@ impl Kernel {
         if sleeps {
             let mailbox = &self.mailboxes[self.core];
             mailbox.bell().falls_asleep();
-            sleeps = mailbox.is_empty() && !awake();
+            let has_hashed = self.hashing.as_ref().is_some_and(Hashing::has_results);
+            sleeps = mailbox.is_empty() && !has_hashed && !awake();
         }
         let result = match deadline {
             _ if !sleeps => self.ring.submit(),
@@ -318,11 +335,22 @@ impl Kernel {
         }
     }
 
-    /// Ends everything that is under way, so that no memory is the kernel's any more.
+    /// Ends everything that is under way, so that no memory is the kernel's or a hashing thread's any more.
     fn drain(&mut self) -> io::Result<()> {
+        let until = Instant::now() + DRAIN_MAX;
+        while self
+            .hashing
+            .as_mut()
+            .is_some_and(Hashing::is_under_way_at_the_end)
+        {
+            if Instant::now() > until {
+                return Err(io::Error::from_raw_os_error(libc::ETIME));
+            }
+            // Once in the life of a core, and shorter than a job.
+            thread::sleep(Duration::from_millis(1));
+        }
         let all = opcode::AsyncCancel2::new(types::CancelBuilder::any()).build();
         self.push(&all.user_data(Kind::Drain.on_slot(0)));
-        let until = Instant::now() + DRAIN_MAX;
         while self.outstanding > 0 {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {

@@ -88,6 +88,7 @@ impl Kernel {
                 }
             }
             Op::Sync { token, file } => self.sync(Syncing { token, file }),
+            Op::Hash { token, parts } => self.hash(token, &parts),
             Op::Stamp { token, path } => self.stamp(token, &path),
             Op::CloseFile { file } => self.files.remove(file),
             Op::Fill { frame, gather } => {
@@ -97,7 +98,7 @@ impl Kernel {
                 self.ready.push(Completion::Filled { frame, result });
             }
             Op::Discard { frame } => self.memory.frames.discard(frame),
-            Op::Hash { .. } | Op::ReceiveDatagrams | Op::SendDatagram { .. } => {
+            Op::ReceiveDatagrams | Op::SendDatagram { .. } => {
                 panic!("this world does not fetch: {op:?}")
             }
         }

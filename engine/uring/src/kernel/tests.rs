@@ -1,4 +1,5 @@
 mod connecting;
+mod hashing;
 mod writing;
 
 use std::collections::VecDeque;
@@ -51,6 +52,7 @@ impl Bench {
             listener: Some(listener),
             mailboxes: mailboxes(1),
             core: 0,
+            hashing: None,
             began: Instant::now(),
         };
         change(&mut options);

@@ -1,0 +1,106 @@
+//! Messages that hashing threads hash for this core.
+//!
+//! The threads read the arena while the core goes on. The extents of a job are the world's until its final completion,
+//! so nobody writes to them; and the arena outlives the jobs, because the end of a kernel waits for their results.
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use shoal_world::{Completion, Part};
+
+use super::Kernel;
+use crate::hash::Stream;
+use crate::hash::pool::{Job, Outcome, Pool, Segment, Submitter};
+use crate::mailbox::Mailbox;
+
+/// Jobs of one core that the pool holds at most: the lanes of eight threads, filled twice. More wait here, in order.
+/// A pool's queue has room for as many of each of its cores.
+pub const JOBS_PER_CORE_MAX: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+
+/// One core's side of the hashing pool.
+pub(super) struct Hashing {
+    submitter: Submitter,
+    /// What the submitter had no room for.
+    waiting: VecDeque<Job>,
+    /// Kept so that every job has its result before the pool ends.
+    _pool: Arc<Pool>,
+}
+
+impl Hashing {
+    /// The entrance of the core `core`, whose bell is rung for results.
+    pub(super) fn new(pool: Arc<Pool>, mailboxes: Arc<[Mailbox]>, core: usize) -> Hashing {
+        Hashing {
+            submitter: pool.submitter(JOBS_PER_CORE_MAX, move || mailboxes[core].bell().ring()),
+            waiting: VecDeque::new(),
+            _pool: pool,
+        }
+    }
+
+    /// Whether a result waits.
+    pub(super) fn has_results(&self) -> bool {
+        self.submitter.has_results()
+    }
+
+    /// Whether threads may still read the arena. Results that came are thrown away, and so is what waits.
+    pub(super) fn is_under_way_at_the_end(&mut self) -> bool {
+        self.waiting.clear();
+        while self.submitter.take().is_some() {}
+        self.submitter.under_way() > 0
+    }
+
+    fn submit(&mut self, job: Job) {
+        if let Err(job) = self.submitter.submit(job) {
+            assert_eq!(
+                self.submitter.under_way(),
+                JOBS_PER_CORE_MAX.get(),
+                "the queue of the hashing pool is shorter than its cores fill it"
+            );
+            self.waiting.push_front(job);
+        }
+    }
+}
+
+impl Kernel {
+    pub(super) fn hash(&mut self, token: u32, parts: &[Part]) {
+        let segment = |part: &Part| match *part {
+            Part::Extent { extent, start, len } => {
+                let address = self.memory.arena.address(extent, start, len);
+                // SAFETY: the range lies in the arena, which is mapped until no job is under way; the extent is the
+                // world's until the completion, which follows the result.
+                unsafe { Segment::new(address, len as usize) }
+            }
+            Part::Bytes { .. } => panic!("a hash has no bytes of its own"),
+        };
+        let job = Job {
+            tag: u64::from(token),
+            stream: Stream::new(),
+            segments: parts.iter().map(segment).collect(),
+            ends: true,
+        };
+        let hashing = self.hashing.as_mut();
+        let hashing = hashing.expect("a hash was asked for in a world without hashing threads");
+        if hashing.waiting.is_empty() {
+            hashing.submit(job);
+        } else {
+            hashing.waiting.push_back(job);
+        }
+    }
+
+    /// Takes what was hashed, and gives the pool what it has room for now.
+    pub(super) fn take_hashed(&mut self, done: &mut Vec<Completion>) {
+        let Some(hashing) = &mut self.hashing else { return };
+        while let Some(hashed) = hashing.submitter.take() {
+            let Outcome::Digest(digest) = hashed.outcome else {
+                panic!("a message was given whole and is not at its end");
+            };
+            done.push(Completion::Hashed {
+                token: hashed.tag as u32,
+                digest,
+            });
+            if let Some(job) = hashing.waiting.pop_front() {
+                hashing.submit(job);
+            }
+        }
+    }
+}
