@@ -181,6 +181,7 @@ impl Session {
                 frames: Kernel::frames_in(config.cache_size_bytes() / cpus.len() as u64),
                 io_mode: config.io_mode,
                 listener: Some(listener),
+                datagrams: None,
                 mailboxes: Arc::clone(&mailboxes),
                 core: index,
                 hashing: None,

@@ -11,6 +11,7 @@
 //! flag); user data carries kind, generation and slot; a socket closes after everything on it ended.
 
 mod connecting;
+mod datagrams;
 mod hashing;
 mod perform;
 mod reap;
@@ -18,7 +19,7 @@ mod reap;
 use std::collections::VecDeque;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,6 +30,7 @@ use shoal_world::{Buffer, Completion, FRAME_LEN, Op, Pool, Socket, Time};
 use slab::Slab;
 
 use self::connecting::Connecting;
+use self::datagrams::Datagrams;
 use self::hashing::Hashing;
 use crate::descriptors;
 use crate::files::{Files, Lookup, Syncing, Transfer};
@@ -66,6 +68,8 @@ pub struct Options {
     pub io_mode: IoMode,
     /// Where connections come from; none for a core that only gets them handed over.
     pub listener: Option<TcpListener>,
+    /// Where datagrams come and go. Without it none may be asked for or sent.
+    pub datagrams: Option<UdpSocket>,
     /// The boxes of all cores.
     pub mailboxes: Arc<[Mailbox]>,
     /// Which of them is this core's.
@@ -124,6 +128,7 @@ pub struct Kernel {
     syncs: Slab<Syncing>,
     lookups: Slab<Lookup>,
     hashing: Option<Hashing>,
+    datagrams: Option<Datagrams>,
     /// What completed while it was performed.
     ready: Vec<Completion>,
     mailboxes: Arc<[Mailbox]>,
@@ -153,6 +158,8 @@ pub(crate) enum Kind {
     ConnectTimeout,
     Write,
     Sync,
+    ReceiveDatagram,
+    SendDatagram,
 }
 
 impl Kind {
@@ -172,6 +179,8 @@ impl Kind {
             12 => Kind::ConnectTimeout,
             13 => Kind::Write,
             14 => Kind::Sync,
+            15 => Kind::ReceiveDatagram,
+            16 => Kind::SendDatagram,
             other => panic!("the ring returned user data of no kind: {other}"),
         }
     }
@@ -220,6 +229,7 @@ impl Kernel {
             syncs: Slab::new(),
             lookups: Slab::new(),
             hashing,
+            datagrams: options.datagrams.map(Datagrams::new),
             ready: Vec::new(),
             mailboxes,
             core,
@@ -392,6 +402,7 @@ impl Drop for Kernel {
             std::mem::forget(std::mem::take(&mut self.lookups));
             std::mem::forget(std::mem::take(&mut self.sockets));
             std::mem::forget(std::mem::take(&mut self.connects));
+            std::mem::forget(self.datagrams.take());
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Provided buffers: what multishot receives land in.
 //!
 //! A ring of equal buffers that the kernel takes from when bytes arrive. A buffer is the kernel's, then the shard's
-//! from its completion until it is given back; the table of lengths says whose it is, so that giving back twice or
+//! from its completion until it is given back; the table of what is shown says whose it is, so that giving back twice or
 //! reading the kernel's is found at once.
 
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::{IoUring, types::BufRingEntry};
@@ -14,7 +15,7 @@ use crate::memory::Mapping;
 
 /// Length of a buffer in bytes: 240 requests of 17 bytes. Larger buffers would lie about, four a connection, for
 /// traffic that is almost all requests.
-const BUFFER_LEN: usize = 4096;
+pub(crate) const BUFFER_LEN: usize = 4096;
 
 /// Buffers of a core, 4 MiB together: as many connections may deliver in one turn before anyone waits for a buffer.
 const BUFFERS_LEN: u16 = 1024;
@@ -33,8 +34,8 @@ pub(crate) struct Received {
     ring: Mapping,
     /// Next entry of the ring to fill; the kernel sees it through the ring's tail.
     tail: u16,
-    /// The shard's buffers: their number of bytes. `None`: the kernel's.
-    lens: Vec<Option<u16>>,
+    /// The shard's buffers: which of their bytes it sees. `None`: the kernel's.
+    shown: Vec<Option<Range<u16>>>,
     /// How many are the shard's.
     taken: u16,
 }
@@ -53,7 +54,7 @@ impl Received {
             bytes,
             ring: entries,
             tail: 0,
-            lens: vec![Some(0); usize::from(BUFFERS_LEN)],
+            shown: vec![Some(0..0); usize::from(BUFFERS_LEN)],
             taken: BUFFERS_LEN,
         };
         for index in 0..BUFFERS_LEN {
@@ -64,26 +65,37 @@ impl Received {
 
     /// The kernel filled `index` with `len` bytes: it is the shard's now.
     pub(crate) fn take(&mut self, index: u16, len: u32) -> Buffer {
-        let slot = &mut self.lens[usize::from(index)];
+        let slot = &mut self.shown[usize::from(index)];
         assert!(slot.is_none(), "the kernel used a buffer that was not its own");
         assert!(len as usize <= BUFFER_LEN, "more bytes than a buffer holds");
-        *slot = Some(len as u16);
+        *slot = Some(0..len as u16);
         self.taken += 1;
         Buffer(index)
     }
 
+    /// Hides the first `len` bytes of a buffer that is the shard's.
+    pub(crate) fn skip(&mut self, buffer: Buffer, len: u16) {
+        let shown = self.shown[usize::from(buffer.0)].as_mut();
+        let shown = shown.expect("a received buffer was changed after its release");
+        assert!(len as usize <= shown.len(), "more bytes hidden than there are");
+        shown.start += len;
+    }
+
     /// The bytes of a buffer that is the shard's.
     pub(crate) fn bytes(&self, buffer: Buffer) -> &[u8] {
-        let len = self.lens[usize::from(buffer.0)].expect("a received buffer was read after its release");
-        let start = self.bytes.at(usize::from(buffer.0) * BUFFER_LEN);
+        let shown = self.shown[usize::from(buffer.0)].as_ref();
+        let shown = shown.expect("a received buffer was read after its release");
+        let start = self
+            .bytes
+            .at(usize::from(buffer.0) * BUFFER_LEN + usize::from(shown.start));
         // SAFETY: the kernel gave the buffer up at its completion and gets it back only in `release`, which needs
-        // this value mutably; `len` bytes lie inside the mapping.
-        unsafe { std::slice::from_raw_parts(start, usize::from(len)) }
+        // this value mutably; the bytes shown lie inside the mapping.
+        unsafe { std::slice::from_raw_parts(start, shown.len()) }
     }
 
     /// Gives a buffer back to the kernel.
     pub(crate) fn release(&mut self, buffer: Buffer) {
-        let owned = self.lens[usize::from(buffer.0)].take();
+        let owned = self.shown[usize::from(buffer.0)].take();
         assert!(owned.is_some(), "a received buffer was released twice");
         self.taken -= 1;
         let index = usize::from(self.tail & (BUFFERS_LEN - 1));

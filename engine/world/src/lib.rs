@@ -22,7 +22,8 @@ mod time;
 
 pub use file::{File, FileStamp, StampChange};
 pub use memory::{
-    Buffer, EXTENT_LEN, Extent, FRAME_LEN, Frame, Gather, PAGE_LEN, PAGES_PER_EXTENT, Part, Pool,
+    Buffer, DATAGRAM_LEN_MAX, EXTENT_LEN, Extent, FRAME_LEN, Frame, Gather, PAGE_LEN, PAGES_PER_EXTENT, Part,
+    Pool,
 };
 pub use op::{AcceptPause, Access, Completion, CoreIndex, Errno, Op, Opened, ReadDone, Refusal};
 pub use rng::Rng;

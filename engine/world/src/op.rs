@@ -173,7 +173,8 @@ pub enum Op {
         frame: Frame,
     },
     /// Receive datagrams for as long as the world lasts: one [`Completion::Datagram`] for each. Asked for once.
-    /// Those that come while no buffer is free, or are longer than one, are lost.
+    /// Those longer than [`DATAGRAM_LEN_MAX`](crate::DATAGRAM_LEN_MAX) are lost, and those that come while no buffer
+    /// is free may be.
     ReceiveDatagrams,
     /// Send a datagram. It has no completion: what the network or the own system does not take is lost, as any
     /// datagram may be, and whoever needs an answer asks again.

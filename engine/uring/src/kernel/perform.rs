@@ -7,6 +7,7 @@ use std::path::Path;
 use io_uring::{opcode, types};
 use shoal_world::{Access, Completion, CoreIndex, Errno, Gather, Op, Part, Socket};
 
+use super::datagrams::Datagrams;
 use super::{Kernel, Kind};
 use crate::files::{Lookup, Syncing, Transfer, c_path};
 use crate::mailbox::HandedOver;
@@ -98,9 +99,8 @@ impl Kernel {
                 self.ready.push(Completion::Filled { frame, result });
             }
             Op::Discard { frame } => self.memory.frames.discard(frame),
-            Op::ReceiveDatagrams | Op::SendDatagram { .. } => {
-                panic!("this world does not fetch: {op:?}")
-            }
+            Op::ReceiveDatagrams => self.begin_receiving_datagrams(),
+            Op::SendDatagram { to, bytes } => self.send_datagram(to, bytes),
         }
     }
 
@@ -136,6 +136,9 @@ impl Kernel {
 
     /// Buffers ran out for these; start them again as buffers come back.
     pub(super) fn restart_parked(&mut self) {
+        if self.memory.received.has_room() && self.datagrams.as_ref().is_some_and(Datagrams::is_parked) {
+            self.receive_datagrams();
+        }
         while self.memory.received.has_room() {
             let Some(socket) = self.parked.pop_front() else {
                 return;

@@ -70,6 +70,11 @@ impl Kernel {
                 Kind::Write => self.write_ended(reaped, done),
                 Kind::Sync => self.synced(reaped, done),
                 Kind::Connect => self.connected(reaped.slot(), reaped.outcome(), done),
+                Kind::ReceiveDatagram => {
+                    let buffer = cqueue::buffer_select(reaped.flags);
+                    self.datagram_received(reaped.outcome(), buffer, reaped.more(), done);
+                }
+                Kind::SendDatagram => self.datagram_sent(reaped.slot()),
                 Kind::ConnectTimeout | Kind::Drain => {}
             }
         }

@@ -1,4 +1,5 @@
 mod connecting;
+mod datagrams;
 mod hashing;
 mod writing;
 
@@ -50,6 +51,7 @@ impl Bench {
             frames: 4,
             io_mode: IoMode::Auto,
             listener: Some(listener),
+            datagrams: None,
             mailboxes: mailboxes(1),
             core: 0,
             hashing: None,
