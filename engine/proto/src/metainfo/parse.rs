@@ -399,11 +399,25 @@ impl Names {
         }
         self.not_utf8.get_or_insert(place);
         let mut text = String::with_capacity(bytes.len());
-        for chunk in bytes.utf8_chunks() {
-            text.push_str(chunk.valid());
-            text.push_str(if chunk.invalid().is_empty() { "" } else { "_" });
+        let mut rest = bytes;
+        while let Some(first) = rest.first() {
+            let (sequence, behind) = rest.split_at(sequence_len(*first).min(rest.len()));
+            text.push_str(str::from_utf8(sequence).unwrap_or("_"));
+            rest = behind;
         }
         text.into()
+    }
+}
+
+/// Bytes of a sequence as its first byte announces them, right or wrong. libtorrent skips a wrong sequence by the same
+/// rule, and it is where data under such names is: `caf\xe9.txt`, Latin-1, is `caf_xt` on most disks.
+fn sequence_len(first: u8) -> usize {
+    match first {
+        0xc0..=0xdf => 2,
+        0xe0..=0xef => 3,
+        0xf0..=0xf7 => 4,
+        0xf8..=0xfb => 5,
+        _ => 1,
     }
 }
 

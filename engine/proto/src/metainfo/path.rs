@@ -12,7 +12,7 @@
 //! | with `\` | refused: a separator for the computers that share the data |
 //! | with control characters (C0, DEL, C1) | refused: they rewrite terminals, logs and line-based lists |
 //! | with bidirectional embeddings, overrides, isolates | refused: they make `exe.gpj` read as `jpg.exe` |
-//! | not UTF-8 | the `utf-8` variant counts where there is one; else each wrong sequence becomes `_`, as in libtorrent |
+//! | not UTF-8 | the `utf-8` variant counts where there is one; else each wrong sequence, as long as its first byte says, becomes `_`, as in libtorrent |
 //! | more than 255 bytes | refused: `NAME_MAX` |
 //!
 //! Nothing left, more than 100 elements, or more than [`PATH_LEN_MAX`] bytes in all: refused. Two files of

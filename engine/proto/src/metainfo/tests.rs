@@ -242,6 +242,35 @@ fn a_name_that_is_not_utf8_reads_with_underscores() {
 }
 
 #[test]
+fn a_wrong_sequence_is_as_long_as_its_first_byte_says() {
+    // What libtorrent 2.1.1 makes of the same bytes; the differential test compares thousands more.
+    let cases: [(&[u8], &str); 12] = [
+        (b"caf\xe9.txt", "caf_xt"),
+        (b"caf\xe9", "caf_"),
+        (b"\xc9a", "_"),
+        (b"\xf1andu.x", "_u.x"),
+        (b"M\xfcller.txt", "M_ller.txt"),
+        (b"\x80a\x81", "_a_"),
+        (b"\xed\xa0\x80a", "_a"),
+        (b"\xc0\xafa", "_a"),
+        (b"\xe2\x82\xe2\x82\xac", "___"),
+        (b"\xf8\x88\x80\x80\x80a", "_a"),
+        (b"\xfe\xffab", "__ab"),
+        (b"caf\xe9 \xc3\xa9", "caf__"),
+    ];
+    for (name, expected) in cases {
+        let mut torrent = one_file(&[("name", "4:NAME")]);
+        let at = torrent.windows(6).position(|window| window == b"4:NAME").unwrap();
+        torrent.splice(
+            at..at + 6,
+            [name.len().to_string().as_bytes(), b":", name].concat(),
+        );
+        let metainfo = Metainfo::parse(&torrent).unwrap();
+        assert_eq!(metainfo.name(), expected, "{}", name.escape_ascii());
+    }
+}
+
+#[test]
 fn a_hybrid_loads_through_its_version_1_half() {
     assert_eq!(
         cautions(&one_file(&[("meta version", "i2e"), ("file tree", "de")])),
