@@ -6,6 +6,7 @@ mod changing_data;
 mod circumstances;
 mod commands;
 mod corpus;
+mod differential;
 mod hostile_floods;
 mod hostile_handshakes;
 mod hostile_messages;

@@ -30,6 +30,9 @@ const INTEGERS: [i64; 14] = [
     i64::MIN,
 ];
 
+/// The most hashes that [`with_fitting_hashes`] writes: 20 kB of them.
+const HASHES_MAX: i64 = 1_000;
+
 /// What looks like a value and is none, or is one in another spelling.
 const SPELLINGS: [&[u8]; 22] = [
     b"i-0e",
@@ -150,6 +153,45 @@ pub fn of_document(document: &Value, random: &mut Random) -> Value {
         change_node(node, random);
     }
     changed
+}
+
+/// The torrent file with as many piece hashes as its lengths need, where they make a small torrent at all: a change of a
+/// length would otherwise never get past the first check.
+pub fn with_fitting_hashes(mut document: Value) -> Value {
+    if let Value::Dictionary(torrent) = &mut document
+        && let Some(Value::Dictionary(info)) = entry(torrent, b"info")
+        && let Some(Value::Integer(piece_length @ 1..)) = entry(info, b"piece length").cloned()
+        && let Some(total_len) = total_len(info)
+        && total_len > 0
+        && let hashes = (total_len - 1) / piece_length + 1
+        && hashes <= HASHES_MAX
+        && let Some(Value::Bytes(pieces)) = entry(info, b"pieces")
+    {
+        pieces.resize(hashes as usize * 20, b'h');
+    }
+    document
+}
+
+fn total_len(info: &mut [(Vec<u8>, Value)]) -> Option<i64> {
+    let length = |entries: &mut [(Vec<u8>, Value)]| match entry(entries, b"length") {
+        Some(Value::Integer(length)) => Some(*length),
+        _ => None,
+    };
+    let Some(Value::List(files)) = entry(info, b"files") else {
+        return length(info);
+    };
+    files.iter_mut().try_fold(0_i64, |sum, file| match file {
+        Value::Dictionary(file) => sum.checked_add(length(file)?),
+        _ => None,
+    })
+}
+
+/// The first value of this key: the one that counts.
+fn entry<'v>(entries: &'v mut [(Vec<u8>, Value)], key: &[u8]) -> Option<&'v mut Value> {
+    entries
+        .iter_mut()
+        .find(|(found, _)| found == key)
+        .map(|(_, value)| value)
 }
 
 fn change_node(node: &mut Value, random: &mut Random) {
