@@ -142,20 +142,21 @@ impl Files {
     }
 
     /// Where reads and syncs go.
-    pub(crate) fn raw(&self, file: File) -> RawFd {
-        self.files[file.0 as usize].file.as_raw_fd()
+    pub(crate) fn raw(&mut self, file: File) -> RawFd {
+        self.expect(file).file.as_raw_fd()
     }
 
     /// Where what is left of a write goes.
     pub(crate) fn raw_for(&mut self, write: &Transfer) -> Result<RawFd, Errno> {
-        let open = &mut self.files[write.file.0 as usize];
+        let mode = self.mode;
+        let open = self.expect(write.file);
         assert_eq!(
             open.access,
             Access::Write,
             "a file that was opened for reading was written"
         );
         if open.direct && !write.is_whole_pages() {
-            open.through_cache(self.mode)
+            open.through_cache(mode)
         } else {
             Ok(open.file.as_raw_fd())
         }
@@ -163,26 +164,33 @@ impl Files {
 
     /// Something starts on a file.
     pub(crate) fn starts(&mut self, file: File) {
-        self.files[file.0 as usize].under_way += 1;
+        self.expect(file).under_way += 1;
     }
 
     /// Something that started has ended.
     pub(crate) fn ends(&mut self, file: File) {
-        self.files[file.0 as usize].under_way -= 1;
+        self.expect(file).under_way -= 1;
     }
 
     pub(crate) fn remove(&mut self, file: File) {
-        let file = self.files.remove(file.0 as usize);
         assert_eq!(
-            file.under_way, 0,
+            self.expect(file).under_way,
+            0,
             "a file was closed with reads, writes or syncs under way"
         );
+        self.files.remove(file.0 as usize);
+    }
+
+    fn expect(&mut self, file: File) -> &mut OpenFile {
+        let open = self.files.get_mut(file.0 as usize);
+        open.expect("an operation named a closed file")
     }
 
     /// What the kernel's answer to a read means. The stamp is taken after the bytes arrived, never before.
     pub(crate) fn read_ended(&mut self, read: Transfer, result: i32) -> Step<ReadDone> {
-        let open = &mut self.files[read.file.0 as usize];
-        if let Some(step) = open.not_done(self.mode, read, result) {
+        let mode = self.mode;
+        let open = self.expect(read.file);
+        if let Some(step) = open.not_done(mode, read, result) {
             return step;
         }
         let moved = read.moved + result as u32;
@@ -199,8 +207,9 @@ impl Files {
     /// What the kernel's answer to a write means. It takes less than it was given when it was interrupted, and before
     /// it says that there is no room.
     pub(crate) fn write_ended(&mut self, write: Transfer, result: i32) -> Step<()> {
-        let open = &mut self.files[write.file.0 as usize];
-        if let Some(step) = open.not_done(self.mode, write, result) {
+        let mode = self.mode;
+        let open = self.expect(write.file);
+        if let Some(step) = open.not_done(mode, write, result) {
             return step;
         }
         let moved = write.moved + result as u32;

@@ -44,9 +44,14 @@ pub(crate) enum Closing {
 }
 
 impl Connection {
-    /// Nothing is under way: the socket may close or be handed over.
+    /// Nothing is under way in the kernel: the socket may close.
     pub(crate) fn is_quiet(&self) -> bool {
         !self.receiving && self.exact.is_none() && self.sending.is_none() && !self.polling
+    }
+
+    /// Somebody asked for bytes and has not been told the end.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        self.receiving || self.parked || self.exact.is_some()
     }
 
     pub(crate) fn raw(&self) -> RawFd {
@@ -110,6 +115,16 @@ impl Sockets {
     /// The connection of a handle that must be alive.
     pub(crate) fn expect(&mut self, socket: Socket) -> &mut Connection {
         self.get(socket).expect("an operation named a closed socket")
+    }
+
+    /// The connection of a handle that must be alive, for something new to begin on it.
+    pub(crate) fn expect_open(&mut self, socket: Socket) -> &mut Connection {
+        let connection = self.expect(socket);
+        assert!(
+            connection.closing.is_none(),
+            "an operation named a socket that is closing"
+        );
+        connection
     }
 
     /// Ends this life of the slot.

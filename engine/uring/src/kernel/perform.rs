@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use io_uring::{opcode, types};
-use shoal_world::{Access, Completion, CoreIndex, Errno, Gather, Op, Part, Socket};
+use shoal_world::{Access, Completion, CoreIndex, Errno, Gather, Op, PAGE_LEN, Part, Socket};
 
 use super::datagrams::Datagrams;
 use super::{Kernel, Kind};
@@ -37,7 +37,7 @@ impl Kernel {
                 start,
                 len,
             } => {
-                let connection = self.sockets.expect(socket);
+                let connection = self.sockets.expect_open(socket);
                 let result = self.memory.frames.send(connection.borrowed(), frame, start, len);
                 self.ready.push(Completion::Sent { socket, result });
             }
@@ -53,6 +53,11 @@ impl Kernel {
                 start,
                 len,
             } => {
+                let aligned = [start, len].iter().all(|value| value.is_multiple_of(PAGE_LEN));
+                assert!(
+                    aligned && offset.is_multiple_of(u64::from(PAGE_LEN)),
+                    "a read of something else than whole pages"
+                );
                 self.files.starts(file);
                 self.read(Transfer {
                     token,
@@ -118,7 +123,8 @@ impl Kernel {
     }
 
     fn receive_exact(&mut self, socket: Socket, len: u32) {
-        let connection = self.sockets.expect(socket);
+        let connection = self.sockets.expect_open(socket);
+        assert!(!connection.is_asked_for(), "two receives on one socket");
         let bytes = connection.exact.insert(vec![0; len as usize]);
         let entry = opcode::Recv::new(types::Fd(connection.stream.as_raw_fd()), bytes.as_mut_ptr(), len)
             .flags(libc::MSG_WAITALL)
@@ -127,8 +133,8 @@ impl Kernel {
     }
 
     pub(super) fn receive(&mut self, socket: Socket) {
-        let connection = self.sockets.expect(socket);
-        assert!(!connection.receiving, "two receives on one socket");
+        let connection = self.sockets.expect_open(socket);
+        assert!(!connection.is_asked_for(), "two receives on one socket");
         connection.receiving = true;
         let entry = opcode::RecvMulti::new(types::Fd(connection.raw()), GROUP).build();
         self.push(&entry.user_data(Kind::Receive.on_socket(socket)));
@@ -155,7 +161,7 @@ impl Kernel {
 
     fn send(&mut self, socket: Socket, gather: Box<Gather>) {
         let vectors = self.vectors(&gather);
-        let connection = self.sockets.expect(socket);
+        let connection = self.sockets.expect_open(socket);
         assert!(connection.sending.is_none(), "two sends on one socket");
         let fd = types::Fd(connection.stream.as_raw_fd());
         // SAFETY: `msghdr` is plain data for which all zeroes is a value.
@@ -194,7 +200,7 @@ impl Kernel {
     }
 
     fn await_writable(&mut self, socket: Socket) {
-        let connection = self.sockets.expect(socket);
+        let connection = self.sockets.expect_open(socket);
         assert!(!connection.polling, "two polls on one socket");
         connection.polling = true;
         let entry = opcode::PollAdd::new(types::Fd(connection.raw()), libc::POLLOUT as u32).build();
@@ -225,6 +231,10 @@ impl Kernel {
 
     fn hand_over(&mut self, socket: Socket, core: CoreIndex, first: Vec<u8>) {
         let connection = self.sockets.remove(socket);
+        assert!(
+            !connection.is_asked_for(),
+            "a socket was handed over with a receive under way"
+        );
         let address: SocketAddr = connection.address;
         let stream = OwnedFd::from(connection.stream);
         self.mailboxes[usize::from(core.0)].hand_over(HandedOver {
