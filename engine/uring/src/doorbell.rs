@@ -1,64 +1,75 @@
 //! Waking a core that sleeps in its ring: once per sleep, not once per message.
 //!
 //! Whoever has something for a core first puts it where the core will look (a lock-free queue), then rings. Before it
-//! sleeps, the core says so and then looks once more. Either the core sees the message, or the ringer sees that
-//! the core sleeps: the two sequentially consistent exchanges on `asleep` order one before the other.
+//! sleeps, the core says so and then looks once more. Either the core sees the message, or the ringer sees that the
+//! core sleeps.
+//!
+//! Why no wake-up is lost: `asleep` is only ever exchanged, never stored or loaded, and exchanges stand in one order. A
+//! ringer that comes before the one in `falls_asleep` has shown its message to the look that follows, because a chain
+//! of exchanges carries every release in it on to the next acquire. A ringer that comes after it finds `true` and
+//! rings, or comes after one who did. That holds for messages of any kind, in queues that order nothing themselves. A
+//! plain store in `wakes` would break the chain: what was put by a ringer whose mark the store covers need not be
+//! seen by the look that follows, and this ringer did not ring.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io;
+use std::os::fd::RawFd;
+
+use crate::sync::Event;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// The bell of one core.
 #[derive(Debug)]
 pub struct Doorbell {
     /// Said before sleeping, taken back by the first ringer or by the core when it is awake again.
     asleep: AtomicBool,
-    /// An eventfd on which the core's ring has a poll armed.
-    event: File,
+    /// What the core's ring has a poll armed on.
+    event: Event,
 }
 
 impl Doorbell {
     /// A bell for a core that is awake.
     pub fn new() -> io::Result<Doorbell> {
-        // SAFETY: no memory is passed.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the descriptor was just made and nobody else owns it.
-        let event = unsafe { File::from_raw_fd(fd) };
         Ok(Doorbell {
             asleep: AtomicBool::new(false),
-            event,
+            event: Event::new()?,
         })
     }
 
     /// Wakes the core if it sleeps. Call it after the message is in its place.
     pub fn ring(&self) {
-        if self.asleep.swap(false, Ordering::SeqCst) {
-            // It can only fail with a counter at its maximum, and then the bell is ringing already.
-            let _ = (&self.event).write(&1_u64.to_ne_bytes());
+        if self.asleep.swap(false, Ordering::Release) {
+            self.event.signal();
         }
     }
 
     /// The core is about to sleep: from here on a ringer will ring. Look for messages after this, then sleep.
     pub(crate) fn falls_asleep(&self) {
-        self.asleep.swap(true, Ordering::SeqCst);
+        self.asleep.swap(true, Ordering::Acquire);
     }
 
-    /// The core is awake.
+    /// The core is awake: nobody needs to ring.
     pub(crate) fn wakes(&self) {
-        self.asleep.store(false, Ordering::SeqCst);
+        // An exchange although nothing is learnt from it: see above.
+        self.asleep.swap(false, Ordering::Relaxed);
     }
 
-    /// The poll reported the bell: silence it, or the poll would report it for ever.
+    /// The poll reported the bell: silence it, or a poll that is armed anew would report what was heard already.
     pub(crate) fn heard(&self) {
-        // It can only fail when it is silent already.
-        let _ = (&self.event).read(&mut [0; 8]);
+        self.event.clear();
     }
 
     pub(crate) fn fd(&self) -> RawFd {
-        self.event.as_raw_fd()
+        self.event.fd()
+    }
+
+    /// Sleeps as the core does in its ring when nothing but the bell can wake it.
+    #[cfg(all(loom, test))]
+    pub(crate) fn sleep(&self) {
+        self.event.wait();
     }
 }
+
+#[cfg(all(loom, test))]
+mod models;
+#[cfg(test)]
+mod tests;

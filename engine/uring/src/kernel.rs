@@ -280,10 +280,8 @@ impl Kernel {
     fn enter(&mut self, deadline: Option<Time>, awake: impl FnOnce() -> bool) {
         let mut sleeps = self.ready.is_empty() && self.ring.completion().is_empty();
         if sleeps {
-            let mailbox = &self.mailboxes[self.core];
-            mailbox.bell().falls_asleep();
-            let has_hashed = self.hashing.as_ref().is_some_and(Hashing::has_results);
-            sleeps = mailbox.is_empty() && !has_hashed && !awake();
+            let has_hashed = || self.hashing.as_ref().is_some_and(Hashing::has_results);
+            sleeps = self.mailboxes[self.core].may_sleep(|| has_hashed() || awake());
         }
         let result = match deadline {
             _ if !sleeps => self.ring.submit(),

@@ -23,6 +23,7 @@ pub mod scan;
 mod setup;
 mod sockets;
 mod stamp;
+mod sync;
 mod tcp;
 
 pub use doorbell::Doorbell;

@@ -4,9 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-use crossbeam::queue::ArrayQueue;
-
 use crate::doorbell::Doorbell;
+use crate::sync::ArrayQueue;
 
 /// Connections that wait for their core at most: a burst of one per peer of a busy core. A full box refuses.
 const HANDED_OVER_LEN_MAX: usize = 4096;
@@ -51,7 +50,14 @@ impl Mailbox {
         self.connections.pop()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.connections.is_empty()
+    /// The core is about to sleep: says so, then looks once more. False: something came, here or where `awake` looks.
+    pub(crate) fn may_sleep(&self, awake: impl FnOnce() -> bool) -> bool {
+        self.bell.falls_asleep();
+        self.connections.is_empty() && !awake()
     }
 }
+
+#[cfg(all(loom, test))]
+mod models;
+#[cfg(test)]
+mod tests;

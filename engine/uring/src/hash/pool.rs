@@ -17,13 +17,11 @@ mod sleepers;
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
-
-use crossbeam::queue::ArrayQueue;
 
 use super::{DIGEST_LEN, Feed, Hasher, Stream};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{ArrayQueue, mpsc};
 use sleepers::Sleepers;
 
 /// Bytes of each job between two looks at the queue: four lanes of it take a quarter of a millisecond at 4 GB/s, and
@@ -252,6 +250,9 @@ fn run(index: usize, processor: Option<usize>, started: &mpsc::Receiver<Arc<Shar
 
 /// Pins this thread. A processor that does not exist or is not ours to use: the scheduler's choice is as good.
 fn pin(processor: Option<usize>) {
+    if processor.is_none() {
+        return;
+    }
     let ours = core_affinity::get_core_ids().unwrap_or_default();
     if let Some(core) = ours.into_iter().find(|core| Some(core.id) == processor) {
         core_affinity::set_for_current(core);
@@ -374,5 +375,7 @@ impl std::fmt::Debug for Results {
     }
 }
 
+#[cfg(all(loom, test))]
+mod models;
 #[cfg(test)]
 mod tests;

@@ -8,8 +8,8 @@
 //!
 //! A wake-up may find the work taken by somebody who was awake. That costs a turn, and the worker sleeps again.
 
-use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::thread::{self, Thread};
+use crate::sync::atomic::{AtomicBool, Ordering, fence};
+use crate::sync::thread::{self, Thread};
 
 /// One place for each worker of a group.
 #[derive(Debug)]
@@ -83,3 +83,6 @@ impl Place {
         woken
     }
 }
+
+#[cfg(all(loom, test))]
+mod models;
