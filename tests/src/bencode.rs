@@ -74,6 +74,12 @@ impl Value {
         out
     }
 
+    /// Reads one value that these bytes begin with. `None`: they do not, or it nests deeper than any test needs.
+    pub fn decode(bytes: &[u8]) -> Option<Value> {
+        let mut rest = bytes;
+        read(&mut rest, 16)
+    }
+
     fn entries(&mut self) -> &mut Vec<(Vec<u8>, Value)> {
         match self {
             Value::Dictionary(entries) => entries,
@@ -101,6 +107,58 @@ impl Value {
             Value::Raw(bytes) => out.extend_from_slice(bytes),
         }
     }
+}
+
+fn read(rest: &mut &[u8], depth: u32) -> Option<Value> {
+    let depth = depth.checked_sub(1)?;
+    let (first, after) = rest.split_first()?;
+    match first {
+        b'i' => {
+            *rest = after;
+            Some(Value::Integer(number(rest, b'e')?))
+        }
+        b'l' => {
+            *rest = after;
+            let mut items = Vec::new();
+            while !ends(rest)? {
+                items.push(read(rest, depth)?);
+            }
+            Some(Value::List(items))
+        }
+        b'd' => {
+            *rest = after;
+            let mut entries = Vec::new();
+            while !ends(rest)? {
+                entries.push((read_bytes(rest)?, read(rest, depth)?));
+            }
+            Some(Value::Dictionary(entries))
+        }
+        _ => Some(Value::Bytes(read_bytes(rest)?)),
+    }
+}
+
+fn read_bytes(rest: &mut &[u8]) -> Option<Vec<u8>> {
+    let len = usize::try_from(number(rest, b':')?).ok()?;
+    let (bytes, after) = rest.split_at_checked(len)?;
+    *rest = after;
+    Some(bytes.to_vec())
+}
+
+fn number(rest: &mut &[u8], end: u8) -> Option<i64> {
+    let len = rest.iter().position(|byte| *byte == end)?;
+    let number = std::str::from_utf8(&rest[..len]).ok()?.parse().ok()?;
+    *rest = &rest[len + 1..];
+    Some(number)
+}
+
+/// Whether a list or dictionary ends here; its end is taken.
+fn ends(rest: &mut &[u8]) -> Option<bool> {
+    let (first, after) = rest.split_first()?;
+    let ends = *first == b'e';
+    if ends {
+        *rest = after;
+    }
+    Some(ends)
 }
 
 fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {

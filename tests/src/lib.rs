@@ -23,6 +23,7 @@ pub mod place;
 pub mod process;
 pub mod random;
 pub mod sample;
+pub mod sim;
 pub mod tracker;
 
 /// How long a test waits for anything before it fails. Far above what a loaded two-core machine needs (the

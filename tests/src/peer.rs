@@ -113,7 +113,7 @@ impl Message {
     }
 
     /// Reads a message from its bytes after the length prefix.
-    fn decode(frame: &[u8]) -> Message {
+    pub(crate) fn decode(frame: &[u8]) -> Message {
         let Some((&id, payload)) = frame.split_first() else {
             return Message::KeepAlive;
         };

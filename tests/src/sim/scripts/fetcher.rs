@@ -1,0 +1,221 @@
+//! The honest peer, fast or slow: it asks for what it wants, keeps the rules, and leaves when it has everything.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use shoal_world::Time;
+
+use super::super::dice::Chance;
+use super::super::taps::Heard;
+use super::super::torrent::Torrent;
+use super::{Behaviour, Line};
+use crate::bencode::Value;
+use crate::peer::{FAST_AND_EXTENDED, Handshake, Message, PLAIN};
+use crate::sample::Block;
+
+/// How often it says that it is still there (BEP 3: at least every two minutes).
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(60);
+
+/// What an honest peer wants, and how it asks.
+#[derive(Clone, Debug)]
+pub struct Wishes {
+    /// Of which torrent.
+    pub torrent: Rc<Torrent>,
+    /// Which blocks, in this order.
+    pub blocks: Vec<Block>,
+    /// It knows the fast extension and the extension protocol.
+    pub extended: bool,
+    /// Requests that it leaves unanswered at most.
+    pub pipeline: usize,
+    /// How often it takes a request back and makes it again.
+    pub cancels: Chance,
+    /// How often it loses interest for a second.
+    pub loses_interest: Chance,
+}
+
+/// An honest peer.
+#[derive(Debug)]
+pub struct Fetcher {
+    wishes: Wishes,
+    peer_id: [u8; 20],
+    missing: VecDeque<Block>,
+    asked: BTreeSet<Block>,
+    choked: bool,
+    interested: bool,
+    finished_at: Option<Time>,
+}
+
+impl Fetcher {
+    /// A peer that has nothing.
+    pub fn new(wishes: Wishes) -> Fetcher {
+        Fetcher {
+            missing: wishes.blocks.iter().copied().collect(),
+            peer_id: Handshake::new([0; 20], PLAIN).peer_id,
+            wishes,
+            asked: BTreeSet::new(),
+            choked: true,
+            interested: false,
+            finished_at: None,
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.missing.is_empty() && self.asked.is_empty()
+    }
+
+    fn asks(&mut self, line: &mut Line<'_>) {
+        while !self.choked
+            && self.interested
+            && self.asked.len() < self.wishes.pipeline
+            && let Some(block) = self.missing.pop_front()
+        {
+            line.says.extend(Message::Request(block).encode());
+            self.asked.insert(block);
+            if line.dice.happens(self.wishes.cancels) {
+                line.says.extend(Message::Cancel(block).encode());
+                // Without the fast extension nobody says what became of it: the block may still come.
+                if !self.wishes.extended {
+                    self.asked.remove(&block);
+                    self.missing.push_back(block);
+                    break;
+                }
+            }
+        }
+    }
+
+    fn says_interest(&mut self, line: &mut Line<'_>, interested: bool) {
+        self.interested = interested;
+        let message = if interested {
+            Message::Interested
+        } else {
+            Message::NotInterested
+        };
+        line.says.extend(message.encode());
+    }
+
+    /// Everything that was asked for and did not come is missing again.
+    fn forgets(&mut self) {
+        for block in std::mem::take(&mut self.asked) {
+            self.missing.push_front(block);
+        }
+    }
+
+    fn got(&mut self, line: &mut Line<'_>, block: Block) {
+        self.asked.remove(&block);
+        // It may have been asked for twice, after a cancel.
+        self.missing.retain(|other| *other != block);
+        if self.is_done() {
+            self.finished_at = Some(line.now);
+            line.hangs_up = true;
+        } else if line.dice.happens(self.wishes.loses_interest) {
+            self.says_interest(line, false);
+            line.again_after = Some(Duration::from_secs(1));
+        }
+    }
+}
+
+impl Behaviour for Fetcher {
+    fn begins(&mut self, line: &mut Line<'_>) {
+        let reserved = if self.wishes.extended {
+            FAST_AND_EXTENDED
+        } else {
+            PLAIN
+        };
+        let handshake = Handshake {
+            reserved,
+            info_hash: self.wishes.torrent.info_hash,
+            peer_id: self.peer_id,
+        };
+        line.says.extend(handshake.encode());
+        line.again_after = Some(KEEP_ALIVE_EVERY);
+        self.choked = true;
+    }
+
+    fn hears(&mut self, line: &mut Line<'_>, heard: Heard) {
+        let message = match heard {
+            Heard::Handshake => {
+                if self.wishes.extended {
+                    let ids = Value::dictionary([
+                        ("ut_metadata", Value::Integer(3)),
+                        ("ut_pex", Value::Integer(1)),
+                    ]);
+                    let payload = Value::dictionary([("m", ids)]).encode();
+                    line.says.extend(Message::HaveNone.encode());
+                    line.says.extend(Message::Extended { id: 0, payload }.encode());
+                }
+                return self.says_interest(line, true);
+            }
+            Heard::Message(message) => message,
+        };
+        match message {
+            Message::Unchoke => self.choked = false,
+            Message::Choke => {
+                self.choked = true;
+                // BEP 6: each request is rejected by itself. BEP 3: all are forgotten.
+                if !self.wishes.extended {
+                    self.forgets();
+                }
+            }
+            Message::Reject(block) => {
+                if self.asked.remove(&block) {
+                    self.missing.push_back(block);
+                }
+            }
+            Message::Piece { piece, offset, data } => {
+                let block = Block {
+                    piece,
+                    offset,
+                    len: data.len() as u32,
+                };
+                self.got(line, block);
+            }
+            _ => {}
+        }
+        self.asks(line);
+    }
+
+    fn again(&mut self, line: &mut Line<'_>) {
+        if self.interested {
+            line.says.extend(Message::KeepAlive.encode());
+            // Without the fast extension nobody says that a request was dropped; every client asks again some time.
+            if !self.wishes.extended {
+                self.forgets();
+                self.asks(line);
+            }
+        } else {
+            self.says_interest(line, true);
+            // BEP 3 without the fast extension: who lost interest was choked, and all it asked for is forgotten.
+            if !self.wishes.extended {
+                self.forgets();
+            }
+        }
+        line.again_after = Some(KEEP_ALIVE_EVERY);
+    }
+
+    fn ends(&mut self, _now: Time) {
+        self.forgets();
+        self.choked = true;
+        self.interested = false;
+    }
+
+    fn is_satisfied(&self) -> bool {
+        self.finished_at.is_some()
+    }
+
+    fn describe(&self) -> String {
+        format!(
+            "misses {} of {} blocks of torrent {}, {} asked for, {}, {}",
+            self.missing.len() + self.asked.len(),
+            self.wishes.blocks.len(),
+            self.wishes.torrent.key,
+            self.asked.len(),
+            if self.choked { "choked" } else { "unchoked" },
+            if self.interested {
+                "interested"
+            } else {
+                "not interested"
+            },
+        )
+    }
+}

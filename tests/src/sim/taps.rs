@@ -1,0 +1,378 @@
+//! Listening on the wire between a daemon and its peers: every byte right, every rule kept.
+//!
+//! A [`Tap`] sits on one connection. It reads what the daemon read and what the peer read, in the order in which they did,
+//! so that an answer never comes before its question. The daemon must speak BEP 3, 6, 9 and 10 by the book: one
+//! possession message first, blocks only on request and never while choking, each request answered at most once, rejects
+//! only where both know the fast extension, extended messages only under ids that the peer gave, nothing about other
+//! peers of a private torrent (BEP 27). Every block is compared with the torrent's own bytes. What the peer says may be
+//! nonsense: then only what the daemon says is judged.
+//!
+//! It shares no code with the engine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use super::network::End;
+use super::torrent::Torrent;
+use crate::bencode::Value;
+use crate::peer::{Message, PROTOCOL};
+use crate::sample::Block;
+
+/// Longest message that a daemon may send: a block of 128 KiB, or the bitfield of two million pieces.
+const MESSAGE_LEN_MAX: usize = 256 * 1024;
+
+/// What a peer hears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// The daemon's handshake.
+    Handshake,
+    /// A message.
+    Message(Message),
+}
+
+/// Everything that is listened to.
+#[derive(Debug, Default)]
+pub struct Taps {
+    taps: BTreeMap<u32, Tap>,
+    /// Bytes that rotted on disk: torrent and offset. They may arrive as they are.
+    rotten: BTreeSet<(u64, u64)>,
+    delivered_bytes: u64,
+    rotten_blocks: u64,
+}
+
+/// One connection.
+#[derive(Debug)]
+struct Tap {
+    torrents: Rc<[Rc<Torrent>]>,
+    torrent: Option<Rc<Torrent>>,
+    from_peer: Stream,
+    from_daemon: Stream,
+    /// Reserved bits of both.
+    peer_bits: [u8; 8],
+    daemon_bits: [u8; 8],
+    /// What the peer says is not the protocol: it is not followed any more.
+    lawless: bool,
+    /// Requests that are not answered.
+    outstanding: BTreeMap<Block, u32>,
+    choked: bool,
+    messages: u64,
+    /// The ids that the peer gave to extended messages, by name.
+    peer_ids: BTreeMap<Vec<u8>, u8>,
+}
+
+/// A stream cut into a handshake and messages.
+#[derive(Debug, Default)]
+struct Stream {
+    bytes: Vec<u8>,
+    start: usize,
+    greeted: bool,
+}
+
+impl Taps {
+    /// Listens to a connection; its peer may ask for any of these torrents.
+    pub fn listen(&mut self, connection: u32, torrents: &Rc<[Rc<Torrent>]>) {
+        let tap = Tap {
+            torrents: torrents.clone(),
+            torrent: None,
+            from_peer: Stream::default(),
+            from_daemon: Stream::default(),
+            peer_bits: [0; 8],
+            daemon_bits: [0; 8],
+            lawless: false,
+            outstanding: BTreeMap::new(),
+            choked: true,
+            messages: 0,
+            peer_ids: BTreeMap::new(),
+        };
+        self.taps.insert(connection, tap);
+    }
+
+    /// The connection is over.
+    pub fn forget(&mut self, connection: u32) {
+        self.taps.remove(&connection);
+    }
+
+    /// A byte of a torrent that is not what it was, on disk and without a stamp telling.
+    pub fn rots(&mut self, torrent: &Torrent, offset: u64) {
+        self.rotten.insert((torrent.key, offset));
+    }
+
+    /// The daemon read these bytes.
+    pub fn heard_by_daemon(&mut self, end: End, bytes: &[u8]) {
+        if let Some(tap) = self.taps.get_mut(&end.connection) {
+            tap.from_peer.push(bytes);
+            tap.follow_peer();
+        }
+    }
+
+    /// The peer read these bytes: what they say.
+    ///
+    /// # Panics
+    /// With the rule that the daemon broke.
+    pub fn heard_by_peer(&mut self, end: End, bytes: &[u8]) -> Vec<Heard> {
+        let mut heard = Vec::new();
+        let Some(tap) = self.taps.get_mut(&end.connection) else {
+            return heard;
+        };
+        tap.from_daemon.push(bytes);
+        if !tap.from_daemon.greeted {
+            let Some(handshake) = tap.from_daemon.handshake() else {
+                return heard;
+            };
+            tap.check_handshake(&handshake);
+            heard.push(Heard::Handshake);
+        }
+        while let Some(frame) = tap
+            .from_daemon
+            .frame()
+            .expect("the daemon's messages are not too long")
+        {
+            let message = parse(&frame).unwrap_or_else(|| panic!("the daemon said nonsense: {frame:?}"));
+            if let Message::Piece {
+                piece,
+                offset,
+                ref data,
+            } = message
+            {
+                let block = Block {
+                    piece,
+                    offset,
+                    len: data.len() as u32,
+                };
+                tap.check_block(block);
+                self.delivered_bytes += u64::from(block.len);
+                self.rotten_blocks += u64::from(!tap.matches(block, data, &self.rotten));
+            } else {
+                tap.check_message(&message);
+            }
+            tap.messages += 1;
+            heard.push(Heard::Message(message));
+        }
+        heard
+    }
+
+    /// Bytes of blocks that arrived.
+    pub fn delivered_bytes(&self) -> u64 {
+        self.delivered_bytes
+    }
+
+    /// Blocks that arrived as they rotted on disk.
+    pub fn rotten_blocks(&self) -> u64 {
+        self.rotten_blocks
+    }
+}
+
+impl Tap {
+    fn follow_peer(&mut self) {
+        if !self.from_peer.greeted && !self.lawless {
+            let Some(handshake) = self.from_peer.handshake() else {
+                return;
+            };
+            self.lawless = &handshake[..20] != PROTOCOL;
+            self.peer_bits = handshake[20..28].try_into().expect("eight bytes");
+            let mut known = self.torrents.iter();
+            self.torrent = known
+                .find(|torrent| torrent.info_hash == handshake[28..48])
+                .cloned();
+        }
+        while !self.lawless {
+            match self.from_peer.frame() {
+                Ok(Some(frame)) => self.follow(&frame),
+                Ok(None) => return,
+                Err(()) => self.lawless = true,
+            }
+        }
+    }
+
+    fn follow(&mut self, frame: &[u8]) {
+        match parse(frame) {
+            Some(Message::Request(block)) => *self.outstanding.entry(block).or_insert(0) += 1,
+            Some(Message::Extended { id: 0, payload }) => self.peer_ids = extension_ids(&payload),
+            Some(_) => {}
+            None => self.lawless = true,
+        }
+    }
+
+    fn check_handshake(&mut self, handshake: &[u8]) {
+        assert_eq!(&handshake[..20], PROTOCOL, "the daemon's handshake is not one");
+        let torrent = self
+            .torrent
+            .as_ref()
+            .expect("the daemon answers only for torrents that exist");
+        assert_eq!(
+            handshake[28..48],
+            torrent.info_hash,
+            "the daemon answers for another torrent"
+        );
+        self.daemon_bits = handshake[20..28].try_into().expect("eight bytes");
+        if torrent.private {
+            assert_eq!(self.daemon_bits[7] & 1, 0, "a private torrent is not for the DHT");
+        }
+    }
+
+    fn both(&self, byte: usize, bit: u8) -> bool {
+        self.peer_bits[byte] & self.daemon_bits[byte] & bit != 0
+    }
+
+    fn fast(&self) -> bool {
+        self.both(7, 4)
+    }
+
+    fn check_message(&mut self, message: &Message) {
+        let private = self.torrent.as_ref().is_some_and(|torrent| torrent.private);
+        match message {
+            Message::Choke => assert!(
+                !std::mem::replace(&mut self.choked, true),
+                "the daemon choked a peer that was choked"
+            ),
+            Message::Unchoke => assert!(
+                std::mem::replace(&mut self.choked, false),
+                "the daemon unchoked a peer that was unchoked"
+            ),
+            Message::Reject(block) => {
+                assert!(self.fast(), "a reject to a peer that does not know them");
+                self.answer(*block);
+            }
+            Message::Bitfield { bits } => {
+                let pieces = self.torrent.as_ref().map_or(0, |torrent| torrent.pieces());
+                assert_eq!(self.messages, 0, "a bitfield comes first");
+                assert_eq!(
+                    bits.len(),
+                    pieces.div_ceil(8) as usize,
+                    "a bitfield has a bit for each piece"
+                );
+            }
+            Message::HaveAll | Message::HaveNone => {
+                assert!(self.fast(), "have-all to a peer that does not know it");
+                assert_eq!(self.messages, 0, "have-all comes first");
+            }
+            Message::Suggest { .. } | Message::AllowedFast { .. } => {
+                assert!(self.fast(), "a fast message to a peer that does not know it");
+            }
+            Message::Extended { id, payload } => self.check_extended(*id, payload, private),
+            Message::Request(_) | Message::Interested => panic!("a seed asks for nothing: {message:?}"),
+            Message::Unknown { id: 9, .. } => assert!(!private, "a private torrent is not for the DHT"),
+            Message::Unknown { id, .. } => panic!("the daemon sent message {id}, which no standard knows"),
+            Message::Cancel(_) => panic!("a seed takes nothing back"),
+            Message::KeepAlive | Message::NotInterested | Message::Have { .. } | Message::Piece { .. } => {}
+        }
+    }
+
+    fn check_extended(&self, id: u8, payload: &[u8], private: bool) {
+        assert!(
+            self.both(5, 0x10),
+            "an extended message to a peer that knows none"
+        );
+        if id == 0 {
+            let pex = extension_ids(payload).contains_key(b"ut_pex".as_slice());
+            assert!(!(private && pex), "a private torrent exchanges no peers");
+            return;
+        }
+        let name = self.peer_ids.iter().find(|(_, theirs)| **theirs == id);
+        let (name, _) = name.unwrap_or_else(|| panic!("extended message {id} was never asked for"));
+        assert!(
+            !(private && name == b"ut_pex"),
+            "a private torrent exchanges no peers"
+        );
+    }
+
+    fn check_block(&mut self, block: Block) {
+        assert!(!self.choked, "a block while the peer is choked: {block:?}");
+        self.answer(block);
+    }
+
+    fn answer(&mut self, block: Block) {
+        let Some(count) = self.outstanding.get_mut(&block) else {
+            panic!("nobody asked for {block:?}, or it was answered before");
+        };
+        *count -= 1;
+        if *count == 0 {
+            self.outstanding.remove(&block);
+        }
+    }
+
+    /// Whether a block has the torrent's bytes; the only others allowed are those that rotted on disk.
+    fn matches(&self, block: Block, data: &[u8], rotten: &BTreeSet<(u64, u64)>) -> bool {
+        let torrent = self.torrent.as_ref().expect("only known torrents are served");
+        let place = torrent
+            .place_of(block)
+            .expect("only blocks that exist are served");
+        let mut right = vec![0; data.len()];
+        torrent.read(place, &mut right);
+        if right == data {
+            return true;
+        }
+        for (at, (is, should)) in (place..).zip(data.iter().zip(&right)) {
+            let excused = is == should || rotten.contains(&(torrent.key, at));
+            assert!(
+                excused,
+                "{block:?} of torrent {} has other bytes at {at}",
+                torrent.key
+            );
+        }
+        false
+    }
+}
+
+impl Stream {
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..self.start);
+        self.start = 0;
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn handshake(&mut self) -> Option<Vec<u8>> {
+        let bytes = self.bytes[self.start..].get(..68)?.to_vec();
+        self.start += 68;
+        self.greeted = true;
+        Some(bytes)
+    }
+
+    /// The next message without its length. An error: it is too long to be one.
+    fn frame(&mut self) -> Result<Option<Vec<u8>>, ()> {
+        let rest = &self.bytes[self.start..];
+        let Some(len) = rest.first_chunk::<4>() else {
+            return Ok(None);
+        };
+        let len = u32::from_be_bytes(*len) as usize;
+        if len > MESSAGE_LEN_MAX {
+            return Err(());
+        }
+        let Some(frame) = rest.get(4..4 + len) else {
+            return Ok(None);
+        };
+        let frame = frame.to_vec();
+        self.start += 4 + len;
+        Ok(Some(frame))
+    }
+}
+
+/// A message, if it has the length that its kind has.
+fn parse(frame: &[u8]) -> Option<Message> {
+    let right = match (frame.first(), frame.len()) {
+        (None, _) => true,
+        (Some(0..=3 | 14 | 15), len) => len == 1,
+        (Some(4 | 13 | 17), len) => len == 5,
+        (Some(6 | 8 | 16), len) => len == 13,
+        (Some(7), len) => len >= 9,
+        (Some(20), len) => len >= 2,
+        (Some(_), _) => true,
+    };
+    right.then(|| Message::decode(frame))
+}
+
+/// The ids of an extension handshake: what stands in its dictionary `m`.
+fn extension_ids(payload: &[u8]) -> BTreeMap<Vec<u8>, u8> {
+    let Some(Value::Dictionary(entries)) = Value::decode(payload) else {
+        return BTreeMap::new();
+    };
+    let messages = entries.into_iter().find(|(key, _)| key == b"m");
+    let Some((_, Value::Dictionary(ids))) = messages else {
+        return BTreeMap::new();
+    };
+    let id = |(name, value)| match value {
+        Value::Integer(id) => Some((name, u8::try_from(id).ok().filter(|id| *id > 0)?)),
+        _ => None,
+    };
+    ids.into_iter().filter_map(id).collect()
+}

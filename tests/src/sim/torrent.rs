@@ -1,0 +1,139 @@
+//! Torrents whose bytes are a function of torrent and offset, so that a terabyte costs nothing.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::sample::{BLOCK_LEN, Block};
+
+/// A torrent of the simulation.
+#[derive(Clone, Debug)]
+pub struct Torrent {
+    /// What its bytes are derived from.
+    pub key: u64,
+    /// Which torrent.
+    pub info_hash: [u8; 20],
+    /// Length of all pieces but the last, in bytes.
+    pub piece_len: u32,
+    /// Its files in order.
+    pub files: Vec<FilePart>,
+    /// BEP 27: only its own tracker may bring peers together.
+    pub private: bool,
+}
+
+/// One file of a torrent.
+#[derive(Clone, Debug)]
+pub struct FilePart {
+    /// Where its first byte stands in the torrent.
+    pub start: u64,
+    /// Length in bytes.
+    pub len: u64,
+    /// Zeroes that no disk holds (BEP 47).
+    pub padding: bool,
+    /// Its path on the disk of the daemon that has it.
+    pub path: Arc<Path>,
+}
+
+impl Torrent {
+    /// A torrent of files of these lengths; a negative length is padding.
+    pub fn new(key: u64, piece_len: u32, lengths: &[i64]) -> Torrent {
+        let mut start = 0;
+        let files = lengths.iter().enumerate().map(|(index, len)| {
+            let file = FilePart {
+                start,
+                len: len.unsigned_abs(),
+                padding: *len < 0,
+                path: Arc::from(Path::new(&format!("/data/{key}/{index}"))),
+            };
+            start += len.unsigned_abs();
+            file
+        });
+        let files = files.collect();
+        let mut info_hash = [0; 20];
+        for (index, chunk) in info_hash.chunks_mut(8).enumerate() {
+            chunk.copy_from_slice(&mix(key ^ (0xfeed + index as u64)).to_be_bytes()[..chunk.len()]);
+        }
+        Torrent {
+            key,
+            info_hash,
+            piece_len,
+            files,
+            private: key.is_multiple_of(2),
+        }
+    }
+
+    /// Length in bytes.
+    pub fn len(&self) -> u64 {
+        self.files.last().map_or(0, |file| file.start + file.len)
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many pieces there are.
+    pub fn pieces(&self) -> u32 {
+        self.len().div_ceil(u64::from(self.piece_len)) as u32
+    }
+
+    /// Length of a piece in bytes; `None` if there is no such piece.
+    pub fn len_of(&self, piece: u32) -> Option<u32> {
+        let start = u64::from(piece) * u64::from(self.piece_len);
+        let left = self.len().checked_sub(start)?;
+        (left > 0).then(|| left.min(u64::from(self.piece_len)) as u32)
+    }
+
+    /// The blocks of a piece.
+    pub fn blocks_of(&self, piece: u32) -> impl Iterator<Item = Block> + use<> {
+        let len = self.len_of(piece).unwrap_or(0);
+        (0..len).step_by(BLOCK_LEN as usize).map(move |offset| Block {
+            piece,
+            offset,
+            len: BLOCK_LEN.min(len - offset),
+        })
+    }
+
+    /// Where a block stands in the torrent. `None`: nowhere.
+    pub fn place_of(&self, block: Block) -> Option<u64> {
+        let end = block.offset.checked_add(block.len)?;
+        (end <= self.len_of(block.piece)?)
+            .then(|| u64::from(block.piece) * u64::from(self.piece_len) + u64::from(block.offset))
+    }
+
+    /// The torrent's own bytes from `offset` on: payload as generated, padding as zeroes.
+    pub fn read(&self, offset: u64, bytes: &mut [u8]) {
+        generate(self.key, offset, bytes);
+        let end = offset + bytes.len() as u64;
+        for file in self.files.iter().filter(|file| file.padding) {
+            let from = file.start.clamp(offset, end) - offset;
+            let to = (file.start + file.len).clamp(offset, end) - offset;
+            bytes[from as usize..to as usize].fill(0);
+        }
+    }
+}
+
+/// The bytes from `offset` on in the endless stream of `key`.
+pub fn generate(key: u64, offset: u64, bytes: &mut [u8]) {
+    let mut at = offset;
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let word = mix(key.wrapping_mul(0xff51_afd7_ed55_8ccd) ^ (at / 8)).to_le_bytes();
+        let skip = (at % 8) as usize;
+        let len = rest.len().min(8 - skip);
+        let (now, later) = rest.split_at_mut(len);
+        now.copy_from_slice(&word[skip..skip + len]);
+        at += len as u64;
+        rest = later;
+    }
+}
+
+/// The finisher of MurmurHash3: every bit of the input moves half of the output.
+fn mix(mut word: u64) -> u64 {
+    word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    word = (word ^ (word >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    word = (word ^ (word >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    word ^ (word >> 33)
+}
+
+#[cfg(test)]
+mod tests;
