@@ -22,10 +22,18 @@ use shoal_proto::metainfo::{
 };
 
 use super::bencode_tree;
+use super::mutation::with_fitting_hashes;
 use crate::bencode::Value as Tree;
 
-/// Any bytes as a torrent file.
+/// Any bytes as a torrent file; bencode also with as many hashes as its lengths need, which no fuzzer would guess.
 pub fn metainfo(data: &[u8]) {
+    check(data);
+    if let Ok(document) = decode(data) {
+        check(&with_fitting_hashes(bencode_tree(document.root())).encode());
+    }
+}
+
+fn check(data: &[u8]) {
     match Metainfo::parse(data) {
         Ok(metainfo) => {
             assert!(data.len() <= METAINFO_LEN_MAX);
