@@ -24,8 +24,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use io_uring::types::{SubmitArgs, Timespec};
-use io_uring::{IoUring, opcode, squeue, types};
+use io_uring::{opcode, squeue, types};
 use shoal_world::{Buffer, Completion, FRAME_LEN, Op, Pool, Socket, Time};
 use slab::Slab;
 
@@ -38,8 +37,9 @@ use crate::frames::Frames;
 use crate::hash::pool;
 use crate::mailbox::Mailbox;
 use crate::memory::Arena;
-use crate::received::Received;
-use crate::setup::{self, Refused};
+use crate::received::{BUFFERS_LEN, Received};
+use crate::ring::{Ring, Sleep};
+use crate::setup::Refused;
 use crate::sockets::Sockets;
 use crate::tcp::CongestionControl;
 
@@ -112,7 +112,7 @@ impl Pool for Memory {
 
 /// One core's ring and all that belongs to it. It is made, used and dropped on one thread.
 pub struct Kernel {
-    ring: IoUring,
+    ring: Ring,
     /// Dropped once the ring is drained; kept for ever when it could not be.
     memory: ManuallyDrop<Memory>,
     listener: Option<TcpListener>,
@@ -198,14 +198,21 @@ impl Kernel {
     /// Sets the ring and its memory up, on the thread that will use it.
     pub fn new(options: Options) -> Result<Kernel, Refused> {
         descriptors::raise_limit();
-        let ring = setup::ring()?;
+        let ring = Ring::new()?;
+        let frames = Frames::new(options.frames)?;
+        Ok(Kernel::on(ring, frames, BUFFERS_LEN, options)?)
+    }
+
+    /// The same on a ring that stands, with `buffers` provided buffers.
+    fn on(ring: Ring, frames: Frames, buffers: u16, options: Options) -> io::Result<Kernel> {
         let mut arena = Arena::new(options.extents)?;
         // SAFETY: the arena is mapped until the ring was drained, or for ever.
-        let registered = unsafe { ring.submitter().register_buffers(&arena.buffers()) };
+        let registered = unsafe { ring.register_buffers(&arena.buffers()) };
         // Locked memory may be limited. Unregistered, a read maps its pages each time: dearer, not wrong.
         arena.registered = registered.is_ok();
-        let received = Received::new(&ring)?;
-        let frames = Frames::new(options.frames)?;
+        let received = Received::new(buffers)?;
+        // SAFETY: the buffers are mapped as long as the arena.
+        unsafe { received.register(&ring)? };
         let (mailboxes, core) = (options.mailboxes, options.core);
         let hashing = options
             .hashing
@@ -278,25 +285,20 @@ impl Kernel {
     }
 
     fn enter(&mut self, deadline: Option<Time>, awake: impl FnOnce() -> bool) {
-        let mut sleeps = self.ready.is_empty() && self.ring.completion().is_empty();
+        let mut sleeps = self.ready.is_empty() && !self.ring.has_completed();
         if sleeps {
             let has_hashed = || self.hashing.as_ref().is_some_and(Hashing::has_results);
             sleeps = self.mailboxes[self.core].may_sleep(|| has_hashed() || awake());
         }
-        let result = match deadline {
-            _ if !sleeps => self.ring.submit(),
-            None => self.ring.submit_and_wait(1),
-            Some(deadline) => {
-                let timeout = Timespec::from(deadline.since(self.now()));
-                self.ring
-                    .submitter()
-                    .submit_with_args(1, &SubmitArgs::new().timespec(&timeout))
-            }
-        };
+        let result = self.ring.enter(match deadline {
+            _ if !sleeps => Sleep::No,
+            None => Sleep::UntilWoken,
+            Some(deadline) => Sleep::AtMost(deadline.since(self.now())),
+        });
         self.mailboxes[self.core].bell().wakes();
         match result.map_err(|error| error.raw_os_error()) {
             // EBUSY: completions overflowed and must be taken first, which is what comes next.
-            Ok(_) | Err(Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN)) => {}
+            Ok(()) | Err(Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN)) => {}
             Err(error) => panic!("io_uring_enter refused what it accepted before: errno {error:?}"),
         }
     }
@@ -310,9 +312,9 @@ impl Kernel {
     fn push_linked(&mut self, entries: &[squeue::Entry]) {
         self.outstanding += entries.len() as u32;
         // SAFETY: every entry names descriptors and memory owned by `self`; see where each is made in `perform`.
-        while unsafe { self.ring.submission().push_multiple(entries) }.is_err() {
+        while !unsafe { self.ring.push(entries) } {
             // More entries in one turn than the queue holds: an early submission.
-            if let Err(error) = self.ring.submit() {
+            if let Err(error) = self.ring.enter(Sleep::No) {
                 let errno = error.raw_os_error();
                 assert!(
                     matches!(errno, Some(libc::EBUSY | libc::EINTR | libc::EAGAIN)),
@@ -364,12 +366,7 @@ impl Kernel {
             if left.is_zero() {
                 return Err(io::Error::from_raw_os_error(libc::ETIME));
             }
-            let timeout = Timespec::from(left);
-            match self
-                .ring
-                .submitter()
-                .submit_with_args(1, &SubmitArgs::new().timespec(&timeout))
-            {
+            match self.ring.enter(Sleep::AtMost(left)) {
                 Err(error)
                     if !matches!(
                         error.raw_os_error(),
@@ -380,10 +377,8 @@ impl Kernel {
                 }
                 _ => {}
             }
-            for entry in self.ring.completion() {
-                if !io_uring::cqueue::more(entry.flags()) {
-                    self.outstanding -= 1;
-                }
+            while let Some(completed) = self.ring.next() {
+                self.outstanding -= u32::from(!completed.more());
             }
         }
         Ok(())

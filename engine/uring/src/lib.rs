@@ -19,6 +19,7 @@ mod listen;
 mod mailbox;
 mod memory;
 mod received;
+mod ring;
 pub mod scan;
 mod setup;
 mod sockets;

@@ -8,30 +8,39 @@ use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use io_uring::{IoUring, types::BufRingEntry};
 use shoal_world::Buffer;
 
 use crate::memory::Mapping;
+use crate::ring::Ring;
 
 /// Length of a buffer in bytes: 240 requests of 17 bytes. Larger buffers would lie about, four a connection, for
 /// traffic that is almost all requests.
 pub(crate) const BUFFER_LEN: usize = 4096;
 
 /// Buffers of a core, 4 MiB together: as many connections may deliver in one turn before anyone waits for a buffer.
-const BUFFERS_LEN: u16 = 1024;
+pub(crate) const BUFFERS_LEN: u16 = 1024;
 
 /// The group that receives name.
 pub(crate) const GROUP: u16 = 0;
 
-const _: () = assert!(
-    BUFFERS_LEN.is_power_of_two(),
-    "the kernel indexes the ring with a mask"
-);
+/// What the kernel reads of a buffer: `struct io_uring_buf` of its interface. In the first entry of a ring, where the
+/// kernel does not look at it, the last field is the ring's tail.
+#[repr(C)]
+pub(crate) struct Entry {
+    pub(crate) address: u64,
+    pub(crate) len: u32,
+    pub(crate) index: u16,
+    pub(crate) tail: AtomicU16,
+}
+
+const _: () = assert!(size_of::<Entry>() == 16, "the kernel's layout");
 
 /// The buffers, their ring, and who owns each.
 pub(crate) struct Received {
     bytes: Mapping,
+    /// [`Entry`]s, as many as buffers. Never borrowed as such: the kernel reads the tail at any time.
     ring: Mapping,
+    len: u16,
     /// Next entry of the ring to fill; the kernel sees it through the ring's tail.
     tail: u16,
     /// The shard's buffers: which of their bytes it sees. `None`: the kernel's.
@@ -41,26 +50,30 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    /// Maps and registers the buffers.
-    pub(crate) fn new(ring: &IoUring) -> io::Result<Received> {
-        let entries = Mapping::new(usize::from(BUFFERS_LEN) * size_of::<BufRingEntry>())?;
-        let bytes = Mapping::new(usize::from(BUFFERS_LEN) * BUFFER_LEN)?;
-        // SAFETY: the entries are mapped memory of the right size, and stay mapped until the ring was drained.
-        unsafe {
-            ring.submitter()
-                .register_buf_ring_with_flags(entries.at(0) as u64, BUFFERS_LEN, GROUP, 0)?;
-        }
+    /// Maps `len` buffers, a power of two, and gives them all to the kernel.
+    pub(crate) fn new(len: u16) -> io::Result<Received> {
+        assert!(len.is_power_of_two(), "the kernel indexes the ring with a mask");
         let mut received = Received {
-            bytes,
-            ring: entries,
+            bytes: Mapping::new(usize::from(len) * BUFFER_LEN)?,
+            ring: Mapping::new(usize::from(len) * size_of::<Entry>())?,
+            len,
             tail: 0,
-            shown: vec![Some(0..0); usize::from(BUFFERS_LEN)],
-            taken: BUFFERS_LEN,
+            shown: vec![Some(0..0); usize::from(len)],
+            taken: len,
         };
-        for index in 0..BUFFERS_LEN {
+        for index in 0..len {
             received.release(Buffer(index));
         }
         Ok(received)
+    }
+
+    /// Tells a ring of the buffers.
+    ///
+    /// # Safety
+    /// This value lives until the ring is drained.
+    pub(crate) unsafe fn register(&self, ring: &Ring) -> io::Result<()> {
+        // SAFETY: `len` entries lie at the address, mapped as long as this value lives.
+        unsafe { ring.register_provided(self.ring.at(0) as u64, self.len, GROUP) }
     }
 
     /// The kernel filled `index` with `len` bytes: it is the shard's now.
@@ -98,26 +111,25 @@ impl Received {
         let owned = self.shown[usize::from(buffer.0)].take();
         assert!(owned.is_some(), "a received buffer was released twice");
         self.taken -= 1;
-        let index = usize::from(self.tail & (BUFFERS_LEN - 1));
-        let entry = self
-            .ring
-            .at(index * size_of::<BufRingEntry>())
-            .cast::<BufRingEntry>();
-        // SAFETY: the entry lies in the ring's memory, zeroed at first, and the kernel does not look at it before the
-        // tail passes it. `set_*` touch the fields beside the tail, which shares memory with the first entry.
-        let entry = unsafe { &mut *entry };
-        entry.set_addr(self.bytes.at(usize::from(buffer.0) * BUFFER_LEN) as u64);
-        entry.set_len(BUFFER_LEN as u32);
-        entry.set_bid(buffer.0);
+        let address = self.bytes.at(usize::from(buffer.0) * BUFFER_LEN);
+        let index = usize::from(self.tail & (self.len - 1));
+        let entry = self.ring.at(index * size_of::<Entry>()).cast::<Entry>();
+        // SAFETY: the entry lies in the ring's memory, and the kernel does not look at these fields before the tail
+        // passes them. Nothing is borrowed, so the tail beside them stays shared.
+        unsafe {
+            (&raw mut (*entry).address).write(address as u64);
+            (&raw mut (*entry).len).write(BUFFER_LEN as u32);
+            (&raw mut (*entry).index).write(buffer.0);
+        }
         self.tail = self.tail.wrapping_add(1);
-        // SAFETY: the ring's first entry is initialised memory; its `resv` field is the tail by the kernel's layout,
-        // aligned for 16 bits, and shared with the kernel through atomic access only.
-        let tail = unsafe { &*BufRingEntry::tail(self.ring.at(0).cast()).cast::<AtomicU16>() };
+        // SAFETY: initialised memory, which both sides touch by atomic access only.
+        let tail = unsafe { &(*self.ring.at(0).cast::<Entry>()).tail };
+        // What stands in the entry, and what the shard read of the buffer, comes before the kernel's next use.
         tail.store(self.tail, Ordering::Release);
     }
 
     /// Whether enough buffers are free that parked receives may start again without running dry at once.
     pub(crate) fn has_room(&self) -> bool {
-        BUFFERS_LEN - self.taken >= BUFFERS_LEN / 8
+        self.len - self.taken >= self.len / 8
     }
 }

@@ -9,18 +9,11 @@ use shoal_world::{AcceptPause, Completion, Errno, Refusal, Socket};
 use super::{Kernel, Kind};
 use crate::address::unmap;
 use crate::files::{Lookup, Step, Syncing, Transfer};
+use crate::ring::Completed;
 use crate::sockets::{Closing, GENERATION_MASK};
 use crate::stamp::{is_regular, stamp_of};
 
-/// One completion of the ring, copied out of it.
-#[derive(Clone, Copy)]
-struct Reaped {
-    user_data: u64,
-    result: i32,
-    flags: u32,
-}
-
-impl Reaped {
+impl Completed {
     fn socket(self) -> Socket {
         Socket {
             slot: self.user_data as u32,
@@ -30,10 +23,6 @@ impl Reaped {
 
     fn slot(self) -> usize {
         (self.user_data & 0x00ff_ffff_ffff_ffff) as usize
-    }
-
-    fn more(self) -> bool {
-        cqueue::more(self.flags)
     }
 
     fn outcome(self) -> Result<u32, Errno> {
@@ -48,12 +37,7 @@ impl Reaped {
 impl Kernel {
     /// Takes everything that completed. Reads that go on and receives that start again are submitted next turn.
     pub(super) fn reap(&mut self, done: &mut Vec<Completion>) {
-        while let Some(entry) = { self.ring.completion().next() } {
-            let reaped = Reaped {
-                user_data: entry.user_data(),
-                result: entry.result(),
-                flags: entry.flags(),
-            };
+        while let Some(reaped) = self.ring.next() {
             if !reaped.more() {
                 self.outstanding -= 1;
             }
@@ -80,7 +64,7 @@ impl Kernel {
         }
     }
 
-    fn accepted(&mut self, reaped: Reaped, done: &mut Vec<Completion>) {
+    fn accepted(&mut self, reaped: Completed, done: &mut Vec<Completion>) {
         if !reaped.more() {
             self.accepting = false;
         }
@@ -113,7 +97,7 @@ impl Kernel {
         }
     }
 
-    fn received_exact(&mut self, reaped: Reaped, done: &mut Vec<Completion>) {
+    fn received_exact(&mut self, reaped: Completed, done: &mut Vec<Completion>) {
         let socket = reaped.socket();
         let connection = self.sockets.expect(socket);
         let bytes = connection
@@ -134,7 +118,7 @@ impl Kernel {
         });
     }
 
-    fn received(&mut self, reaped: Reaped, done: &mut Vec<Completion>) {
+    fn received(&mut self, reaped: Completed, done: &mut Vec<Completion>) {
         let socket = reaped.socket();
         let connection = self.sockets.expect(socket);
         connection.receiving = reaped.more();
@@ -171,7 +155,7 @@ impl Kernel {
         }
     }
 
-    fn sent(&mut self, reaped: Reaped, done: &mut Vec<Completion>) {
+    fn sent(&mut self, reaped: Completed, done: &mut Vec<Completion>) {
         let socket = reaped.socket();
         let connection = self.sockets.expect(socket);
         assert!(
@@ -189,7 +173,7 @@ impl Kernel {
         }
     }
 
-    fn writable(&mut self, reaped: Reaped, done: &mut Vec<Completion>) {
+    fn writable(&mut self, reaped: Completed, done: &mut Vec<Completion>) {
         let socket = reaped.socket();
         let connection = self.sockets.expect(socket);
         connection.polling = false;
@@ -200,7 +184,7 @@ impl Kernel {
         }
     }
 
-    fn cancelled(&mut self, reaped: Reaped, done: &mut Vec<Completion>) {
+    fn cancelled(&mut self, reaped: Completed, done: &mut Vec<Completion>) {
         let socket = reaped.socket();
         let connection = self.sockets.expect(socket);
         assert!(
@@ -218,7 +202,7 @@ impl Kernel {
         }
     }
 
-    fn read_ended(&mut self, reaped: Reaped, done: &mut Vec<Completion>) {
+    fn read_ended(&mut self, reaped: Completed, done: &mut Vec<Completion>) {
         let read = self.reads.remove(reaped.slot());
         match self.files.read_ended(read, reaped.result) {
             Step::Done(result) => {
@@ -230,7 +214,7 @@ impl Kernel {
         }
     }
 
-    fn write_ended(&mut self, reaped: Reaped, done: &mut Vec<Completion>) {
+    fn write_ended(&mut self, reaped: Completed, done: &mut Vec<Completion>) {
         let write = self.writes.remove(reaped.slot());
         let result = match self.files.write_ended(write, reaped.result) {
             Step::Done(result) => result,
@@ -249,14 +233,14 @@ impl Kernel {
         Completion::Wrote { token, result }
     }
 
-    fn synced(&mut self, reaped: Reaped, done: &mut Vec<Completion>) {
+    fn synced(&mut self, reaped: Completed, done: &mut Vec<Completion>) {
         let Syncing { token, file } = self.syncs.remove(reaped.slot());
         self.files.ends(file);
         let result = reaped.outcome().map(|_| ());
         done.push(Completion::Synced { token, result });
     }
 
-    fn looked_up(&mut self, reaped: Reaped, done: &mut Vec<Completion>) {
+    fn looked_up(&mut self, reaped: Completed, done: &mut Vec<Completion>) {
         let outcome = reaped.outcome().map_err(refusal);
         done.push(match self.lookups.remove(reaped.slot()) {
             Lookup::Open { token, access, .. } => {
@@ -280,7 +264,7 @@ impl Kernel {
         });
     }
 
-    fn bell_rang(&mut self, reaped: Reaped) {
+    fn bell_rang(&mut self, reaped: Completed) {
         if !reaped.more() {
             self.listening_to_bell = false;
         }
