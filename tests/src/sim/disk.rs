@@ -206,10 +206,21 @@ impl Disk {
         let number = match (self.find(path), access) {
             (Some(number), _) => number,
             (None, Access::Read) => return Err(Refusal::Errno(errno::ENOENT)),
+            (None, Access::Write) if !self.has_directory_of(path) => {
+                return Err(Refusal::Errno(errno::ENOENT));
+            }
             (None, Access::Write) => self.put(now, path, Content::Zeroes, 0),
         };
         self.inode(number).handles += 1;
         Ok(number)
+    }
+
+    /// Whether a file can be made under a name: its directory was made, or another file stands in it.
+    fn has_directory_of(&self, path: &Path) -> bool {
+        path.parent().is_none_or(|directory| {
+            self.directories.contains(directory)
+                || self.names.keys().any(|name| name.parent() == Some(directory))
+        })
     }
 
     /// A handle of the file is gone.

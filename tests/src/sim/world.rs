@@ -12,7 +12,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use shoal_world::{AcceptPause, Completion, CoreIndex, Errno, Frame, Gather, Op, Part, Pool, Socket};
+use shoal_world::{
+    AcceptPause, Completion, CoreIndex, DATAGRAM_LEN_MAX, Errno, Frame, Gather, Op, Part, Pool, Socket,
+};
 
 use super::dice::Dice;
 use super::errno;
@@ -232,6 +234,7 @@ impl World {
                 commons.network.await_room(connection.end);
             }
             Op::Close { socket } => {
+                self.forget_news_of(socket);
                 if self.slots.expect(socket).close() {
                     self.soon(commons, Due::Close(socket));
                 }
@@ -298,7 +301,7 @@ impl World {
             }
             Notice::Datagram { from, bytes, .. } => {
                 // As in the kernel's world: what finds no buffer, or is longer than one, is lost.
-                if self.memory.has_buffer() && bytes.len() <= super::memory::BUFFER_LEN {
+                if self.memory.has_buffer() && bytes.len() <= DATAGRAM_LEN_MAX as usize {
                     let buffer = self.memory.deliver(bytes);
                     self.done.push(Completion::Datagram { from, buffer });
                 }
@@ -451,6 +454,21 @@ impl World {
                 self.receive(commons, socket);
             }
         }
+    }
+
+    /// Whoever closes a socket is told of nothing more that it received, and of no room: only of its sends.
+    fn forget_news_of(&mut self, socket: Socket) {
+        let memory = &mut self.memory;
+        self.done.retain(|completion| match completion {
+            Completion::Received { socket: of, buffer } if *of == socket => {
+                memory.release(*buffer);
+                false
+            }
+            Completion::ReceivedExact { socket: of, .. }
+            | Completion::ReceiveEnded { socket: of, .. }
+            | Completion::Writable { socket: of } => *of != socket,
+            _ => true,
+        });
     }
 
     fn sent(&mut self, commons: &mut Commons, socket: Socket, payload: Payload) {

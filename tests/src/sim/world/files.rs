@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sha1::{Digest, Sha1};
-use shoal_world::{Completion, Extent, File, Op, Opened, Part, ReadDone};
+use shoal_world::{Access, Completion, Extent, File, Op, Opened, PAGE_LEN, Part, ReadDone};
 use slab::Slab;
 
 use super::super::disk::{InodeNumber, Transfer};
@@ -37,6 +37,7 @@ pub struct Writing {
 #[derive(Debug)]
 struct Handle {
     inode: InodeNumber,
+    access: Access,
     under_way: u32,
 }
 
@@ -111,6 +112,11 @@ impl World {
                 start,
                 len,
             } => {
+                let aligned = [start, len].iter().all(|value| value.is_multiple_of(PAGE_LEN));
+                assert!(
+                    aligned && offset.is_multiple_of(u64::from(PAGE_LEN)),
+                    "a read of something else than whole pages"
+                );
                 self.start(b'r', token);
                 self.memory.start_filling(extent, start, len);
                 let reading = Reading {
@@ -132,6 +138,12 @@ impl World {
                 start,
                 len,
             } => {
+                assert!(len > 0, "a write of nothing");
+                assert_eq!(
+                    self.handles.expect(file).access,
+                    Access::Write,
+                    "a file that was opened for reading was written"
+                );
                 self.start(b'w', token);
                 self.memory.start_using(&[Part::Extent { extent, start, len }]);
                 let writing = Writing {
@@ -198,7 +210,11 @@ impl World {
             Due::Open(token, path, access) => {
                 self.end(b'o', token);
                 let result = disk.open(now, &path, access).map(|inode| {
-                    let handle = Handle { inode, under_way: 0 };
+                    let handle = Handle {
+                        inode,
+                        access,
+                        under_way: 0,
+                    };
                     let file = File(self.handles.handles.insert(handle) as u32);
                     let stamp = disk.stamp(inode);
                     Opened { file, stamp }
