@@ -8,7 +8,8 @@
 //! Invariants:
 //! - Every value that was read lies in the range that [`limits`] gives for it; nothing below checks again.
 //! - A file with any mistake changes nothing: no half-read configuration exists.
-//! - What [`Config::entries`] writes, [`Config::set`] reads back to the same value.
+//! - What [`Config::entries`] writes, [`Config::set`] reads back to the same value; so does [`Config::parse`] what
+//!   [`Config::file_text`] writes.
 //!
 //! Not here: what `auto` comes to on this machine ([`crate::machine`]), and the command line, which calls
 //! [`Config::set`] with the same texts.
@@ -31,7 +32,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Address and TCP port on which peers are accepted; port 0 takes any free one.
-    /// Default: all IPv4 addresses, port 6881. `[::]:6881` takes IPv6 and IPv4.
+    /// Default: all IPv4 addresses, port 6881. `'[::]:6881'`, in quotes, takes IPv6 and IPv4.
     /// Cost: none. A port that the router does not forward is reached only from the same network.
     pub listen: SocketAddr,
 
@@ -267,6 +268,17 @@ impl Config {
             ("hashing_threads", self.hashing_threads.to_string()),
             ("hashing_memory", exact_size(self.hashing_memory)),
         ]
+    }
+
+    /// The text of a configuration file that says the same, a setting to a line, in the order of `config.yaml`.
+    #[must_use]
+    pub fn file_text(&self) -> String {
+        let line = |(name, value): (&str, String)| {
+            // In YAML a bracket begins a list, and so would the address of an IPv6 listener.
+            let quote = if value.starts_with('[') { "'" } else { "" };
+            format!("{name}: {quote}{value}{quote}\n")
+        };
+        self.entries().into_iter().map(line).collect()
     }
 
     /// The setting whose name differs least from `name`, if it could be a slip of the fingers.

@@ -171,7 +171,7 @@ impl fmt::Display for ProblemKind {
             ProblemKind::NotOneValue { name } => {
                 write!(
                     out,
-                    "`{}` takes one value, not a list or a mapping",
+                    "`{}` takes one value, not a list or a mapping; an address in brackets needs quotes",
                     printable(name)
                 )
             }

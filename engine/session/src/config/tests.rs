@@ -68,6 +68,25 @@ fn every_setting_reads_what_it_writes() {
 }
 
 #[test]
+fn a_file_is_read_as_it_was_written() {
+    let mut config = Config::default();
+    for listen in ["0.0.0.0:1", "[::]:6881", "[fe80::1%2]:80"] {
+        assert_eq!(config.set("listen", listen), Ok(()));
+        assert_eq!(Config::parse(&config.file_text()), Ok(config.clone()), "{listen}");
+    }
+    // Once documented without the quotes that YAML wants.
+    assert!(
+        config
+            .file_text()
+            .starts_with("listen: '[fe80::1%2]:80'\ncores: auto\n")
+    );
+    let unquoted = Config::parse("listen: [::]:6881\n").expect_err("a list in YAML");
+    let sentence =
+        "1:9: `listen` takes one value, not a list or a mapping; an address in brackets needs quotes";
+    assert_eq!(unquoted[0].to_string(), sentence);
+}
+
+#[test]
 fn settings_are_read_into_their_types() {
     let text = "listen: '[::1]:0'\ncores: 3,0-1\narena_size: 128MiB\ncache_size: 2GiB\nio_mode: direct\n\
                 upload_slots: 8\nidle_timeout: 5m\nhashing_threads: 2\n";
@@ -104,7 +123,7 @@ fn all_mistakes_are_reported_at_once_with_their_places() {
             "2:1: there is no setting `arena`; did you mean `arena_size`?",
             "3:12: `peers_max` is `0`; it takes a whole number from 1 to 1000000",
             "4:1: `peers_max` was already set in line 3; keep one",
-            "5:8: `cores` takes one value, not a list or a mapping",
+            "5:8: `cores` takes one value, not a list or a mapping; an address in brackets needs quotes",
             "6:1: `idle_timeout` has no value; write one, or remove the line for its default",
             "7:1: there is no setting `zzz`; `shoal config show` lists all",
         ],
@@ -193,7 +212,7 @@ fn deep_nesting_is_a_mistake_like_another() {
     let nested = format!("cores: {}{}", "[".repeat(200), "]".repeat(200));
     check_refused(
         &nested,
-        &["1:8: `cores` takes one value, not a list or a mapping"],
+        &["1:8: `cores` takes one value, not a list or a mapping; an address in brackets needs quotes"],
     );
 }
 

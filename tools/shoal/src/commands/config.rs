@@ -35,18 +35,14 @@ fn show(file: Option<&Path>, json: bool) -> Result<Exit, Failure> {
         Some(file) => Config::load(file).map_err(Failure::bad_input)?,
         None => Config::default(),
     };
-    let entries = config.entries();
     if json {
-        let entries = entries
+        let entries = config
+            .entries()
             .into_iter()
             .map(|(name, value)| (name.to_owned(), Value::String(value)));
         output::json(&Value::Object(entries.collect::<Map<_, _>>()))?;
     } else {
-        let lines: Vec<String> = entries
-            .iter()
-            .map(|(name, value)| format!("{name}: {value}"))
-            .collect();
-        output::line(lines.join("\n"))?;
+        output::line(config.file_text().trim_end())?;
     }
     Ok(Exit::Done)
 }
