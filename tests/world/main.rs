@@ -10,6 +10,7 @@
 mod stage;
 
 mod kernel;
+mod simulated;
 
 mod buffers;
 mod calls;
@@ -30,6 +31,15 @@ macro_rules! on_both_worlds {
                 #[test]
                 fn $case() {
                     super::$case(&mut crate::stage::Stage::new(crate::kernel::world()));
+                }
+            )+
+        }
+
+        mod simulated {
+            $(
+                #[test]
+                fn $case() {
+                    crate::simulated::play(super::$case);
                 }
             )+
         }

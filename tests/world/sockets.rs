@@ -241,6 +241,7 @@ fn a_slot_that_was_handed_over_returns_as_another_life(stage: &mut Stage) {
         core: CoreIndex(1),
         first: Vec::new(),
     });
+    stage.assert_quiet();
     let (_far, next) = stage.visitor();
     assert_eq!(next.slot, socket.slot);
     assert_ne!(next.generation, socket.generation);
