@@ -75,7 +75,9 @@ pub enum Op {
         /// Which connection.
         socket: Socket,
     },
-    /// End all that is under way on the socket and close it; answered by [`Completion::Closed`].
+    /// End all that is under way on the socket and close it; answered by [`Completion::Closed`]. Before it only a
+    /// send that is under way is told of: receives and waits for room end without a word, and what was received and
+    /// not told yet is dropped.
     Close {
         /// Which connection.
         socket: Socket,
