@@ -156,6 +156,14 @@ impl Disk {
         self.inode(number).changed_ns = stamp;
     }
 
+    /// Sets type and permission bits.
+    pub fn set_mode(&mut self, now: Time, number: InodeNumber, mode: u32) {
+        let stamp = self.next_stamp(now);
+        let inode = self.inode(number);
+        inode.mode = mode;
+        inode.changed_ns = stamp;
+    }
+
     /// Sets the length.
     pub fn truncate(&mut self, now: Time, number: InodeNumber, len: u64) {
         let stamp = self.next_stamp(now);

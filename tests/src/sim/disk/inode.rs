@@ -35,6 +35,17 @@ struct State {
     written: BTreeMap<u64, Page>,
 }
 
+impl State {
+    /// What stood behind a shorter end is zeroes if the file grows again.
+    fn set_len(&mut self, len: u64) {
+        self.len = len;
+        self.written.retain(|page, _| page * u64::from(PAGE_LEN) < len);
+        if let Some(last) = self.written.get_mut(&(len / u64::from(PAGE_LEN))) {
+            last.0[(len % u64::from(PAGE_LEN)) as usize..].fill(0);
+        }
+    }
+}
+
 /// One file.
 #[derive(Debug)]
 pub(super) struct Inode {
@@ -48,6 +59,7 @@ pub(super) struct Inode {
     modified_ns: i64,
     pub(super) changed_ns: i64,
     pub(super) links: u32,
+    pub(super) mode: u32,
     pub(super) handles: u32,
     pub(super) bad: BTreeSet<u64>,
     pub(super) rotten: BTreeSet<u64>,
@@ -68,6 +80,7 @@ impl Inode {
             modified_ns: stamp,
             changed_ns: stamp,
             links: 1,
+            mode: 0o100_644,
             handles: 0,
             bad: BTreeSet::new(),
             rotten: BTreeSet::new(),
@@ -86,7 +99,7 @@ impl Inode {
             modified_ns: self.modified_ns,
             changed_ns: self.changed_ns,
             links: self.links,
-            mode: 0o100_644,
+            mode: self.mode,
             uid: 0,
             gid: 0,
         }
@@ -103,13 +116,15 @@ impl Inode {
     }
 
     pub(super) fn set_len(&mut self, len: u64) {
-        self.seen.len = len;
         self.content_len = self.content_len.min(len);
-        self.seen
-            .written
-            .retain(|page, _| page * u64::from(PAGE_LEN) < len);
         // Metadata is journalled: a new length is durable with the next sync or by itself.
-        self.durable.len = len;
+        for state in [&mut self.seen, &mut self.durable] {
+            state.set_len(len);
+        }
+        self.unsynced.retain_mut(|(offset, bytes)| {
+            bytes.truncate(usize::try_from(len.saturating_sub(*offset)).unwrap_or(usize::MAX));
+            !bytes.is_empty()
+        });
     }
 
     pub(super) fn is_damaged(&self, offset: u64, len: u64) -> bool {
