@@ -7,6 +7,7 @@ use crate::stage::{Stage, bytes};
 
 on_both_worlds! {
     datagrams_go_both_ways,
+    a_datagram_may_be_sent_before_any_is_asked_for,
     a_datagram_that_is_too_long_is_lost_and_the_next_one_comes,
     datagrams_come_again_when_there_are_buffers,
 }
@@ -40,6 +41,20 @@ fn datagrams_go_both_ways(stage: &mut Stage) {
         stage.assert_quiet();
         assert_eq!(stage.world.receive_datagram(far), (near, payload));
     }
+}
+
+fn a_datagram_may_be_sent_before_any_is_asked_for(stage: &mut Stage) {
+    let (near, far) = (stage.world.datagrams(), stage.world.bind());
+    for round in 0..3 {
+        stage.ask(Op::SendDatagram {
+            to: far,
+            bytes: vec![round],
+        });
+    }
+    stage.assert_quiet();
+    let mut heard: Vec<_> = (0..3).map(|_| stage.world.receive_datagram(far)).collect();
+    heard.sort_unstable();
+    assert_eq!(heard, [0, 1, 2].map(|round| (near, vec![round])));
 }
 
 fn a_datagram_that_is_too_long_is_lost_and_the_next_one_comes(stage: &mut Stage) {

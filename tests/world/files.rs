@@ -19,7 +19,9 @@ on_both_worlds! {
     a_file_that_grew_says_so,
     a_file_that_was_deleted_says_so_and_can_still_be_read,
     a_file_that_was_replaced_is_another_and_can_still_be_read,
+    a_file_whose_mode_changed_is_the_same,
     a_file_whose_change_time_moved_alone_is_suspect,
+    a_file_that_was_cut_and_grew_again_holds_zeroes,
     a_number_names_its_file_until_it_is_closed,
 }
 
@@ -179,6 +181,24 @@ fn a_file_that_was_replaced_is_another_and_can_still_be_read(stage: &mut Stage) 
     stage.ask(Op::CloseFile { file: opened.file });
     let again = stage.open(&path, Access::Read).expect("another is there");
     assert_eq!(again.stamp, looked);
+}
+
+fn a_file_whose_mode_changed_is_the_same(stage: &mut Stage) {
+    let (before, read, looked) = after(stage, Some(Change::Mode));
+    assert_ne!(before.mode, read.mode);
+    assert_eq!(before.change(&read), StampChange::None);
+    assert_eq!(looked, Ok(read));
+}
+
+fn a_file_that_was_cut_and_grew_again_holds_zeroes(stage: &mut Stage) {
+    let path = stage.put("file", &bytes(20_000));
+    stage.world.change(&path, Change::Truncate(5_000));
+    stage.world.change(&path, Change::Truncate(20_000));
+    let mut expected = bytes(5_000);
+    expected.resize(20_000, 0);
+    let file = stage.open(&path, Access::Read).expect("it is there").file;
+    assert_eq!(stage.read(file, 0, Extent(0)).map(|read| read.len), Ok(20_000));
+    assert!(stage.extent(Extent(0), 20_000) == expected);
 }
 
 fn a_file_whose_change_time_moved_alone_is_suspect(stage: &mut Stage) {

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -251,6 +251,7 @@ impl World for KernelWorld {
                 let away = path.with_extension("away");
                 fs::rename(path, &away).and_then(|()| fs::rename(away, path))
             }
+            Change::Mode => fs::set_permissions(path, fs::Permissions::from_mode(0o755)),
             Change::Delete => fs::remove_file(path),
         };
         result.expect("the file is ours");

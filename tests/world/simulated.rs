@@ -334,6 +334,7 @@ impl World for SimulatedWorld {
             Change::Write(bytes) => disk.write(now, number, 0, bytes).expect("a healthy disk"),
             Change::Truncate(len) => disk.truncate(now, number, len),
             Change::Touch => disk.touch(now, number),
+            Change::Mode => disk.set_mode(now, number, 0o100_755),
             Change::Delete => disk.delete(now, path),
         }
     }

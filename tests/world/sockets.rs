@@ -6,20 +6,53 @@ use crate::on_both_worlds;
 use crate::stage::{Stage, bytes, gather};
 
 on_both_worlds! {
+    who_comes_before_we_accept_waits,
     bytes_arrive_in_order_however_they_were_cut,
     exactly_what_was_asked_for_arrives_and_the_rest_follows,
     an_exact_receive_waits_for_its_last_byte,
     an_exact_receive_that_is_cut_short_ends,
-    an_exact_receive_that_is_cut_short_by_a_reset_ends,
+    an_exact_receive_that_is_reset_says_so,
+    an_exact_receive_that_is_reset_after_a_part_ends,
     bytes_come_before_the_end_of_their_stream,
     bytes_come_before_the_reset_that_follows_them,
     after_the_last_byte_was_received_we_may_still_send,
+    bytes_that_arrived_before_a_reset_are_still_received,
+    a_reset_waits_for_who_receives,
+    a_reset_waits_for_who_sends,
     a_reset_is_seen_by_a_send,
+    who_sends_to_somebody_who_closed_learns_it,
+    a_broken_socket_is_writable_at_once,
     a_reset_makes_a_full_socket_writable,
     a_socket_takes_a_part_and_says_when_it_takes_more,
     a_socket_with_room_is_writable_at_once,
     a_connection_goes_to_another_core_with_what_was_read,
     a_slot_that_was_handed_over_returns_as_another_life,
+}
+
+fn who_comes_before_we_accept_waits(stage: &mut Stage) {
+    let said = bytes(1_000);
+    let visitors: Vec<_> = (0..3).map(|_| stage.world.dial()).collect();
+    for (far, _) in &visitors {
+        stage.world.say(*far, &said);
+    }
+    stage.assert_quiet();
+    stage.ask(Op::Accept);
+    for (_, from) in visitors {
+        let Completion::Accepted { socket, address } = stage.next() else {
+            panic!("not a visitor");
+        };
+        assert_eq!(address, from, "in the order in which they came");
+        stage.ask(Op::Receive { socket });
+    }
+    let mut heard = [const { Vec::new() }; 3];
+    while heard.iter().map(Vec::len).sum::<usize>() < 3 * said.len() {
+        let Completion::Received { socket, buffer } = stage.next() else {
+            panic!("not a portion");
+        };
+        heard[socket.slot as usize].extend_from_slice(stage.world.pool(0).received(buffer));
+        stage.world.pool(0).release(buffer);
+    }
+    assert!(heard.iter().all(|heard| *heard == said));
 }
 
 fn bytes_arrive_in_order_however_they_were_cut(stage: &mut Stage) {
@@ -72,7 +105,18 @@ fn an_exact_receive_that_is_cut_short_ends(stage: &mut Stage) {
     stage.closes(socket);
 }
 
-fn an_exact_receive_that_is_cut_short_by_a_reset_ends(stage: &mut Stage) {
+/// A part of what was asked for comes without the error behind it, as recv(2) has it.
+fn an_exact_receive_that_is_reset_after_a_part_ends(stage: &mut Stage) {
+    let (far, socket) = stage.visitor();
+    stage.ask(Op::ReceiveExact { socket, len: 68 });
+    stage.world.say(far, &bytes(67));
+    stage.assert_quiet();
+    stage.world.reset(far);
+    assert_eq!(stage.receive_ended(socket), None);
+    stage.closes(socket);
+}
+
+fn an_exact_receive_that_is_reset_says_so(stage: &mut Stage) {
     let (far, socket) = stage.visitor();
     stage.ask(Op::ReceiveExact { socket, len: 68 });
     stage.world.reset(far);
@@ -112,6 +156,62 @@ fn after_the_last_byte_was_received_we_may_still_send(stage: &mut Stage) {
     assert!(stage.world.hear(far, said.len()) == said);
     stage.closes(socket);
     assert!(stage.world.hear(far, 1).is_empty(), "the end follows");
+}
+
+fn bytes_that_arrived_before_a_reset_are_still_received(stage: &mut Stage) {
+    let (far, socket) = stage.visitor();
+    let said = bytes(20_000);
+    stage.world.say(far, &said);
+    stage.assert_quiet();
+    stage.world.reset(far);
+    stage.assert_quiet();
+    stage.ask(Op::Receive { socket });
+    assert!(stage.receives(socket, said.len()) == said);
+    assert_eq!(stage.receive_ended(socket), Some(ECONNRESET));
+    stage.closes(socket);
+}
+
+fn a_reset_waits_for_who_receives(stage: &mut Stage) {
+    let (far, socket) = stage.visitor();
+    stage.world.reset(far);
+    stage.assert_quiet();
+    stage.ask(Op::Receive { socket });
+    assert_eq!(stage.receive_ended(socket), Some(ECONNRESET));
+    stage.assert_quiet();
+    stage.closes(socket);
+}
+
+fn a_reset_waits_for_who_sends(stage: &mut Stage) {
+    let (far, socket) = stage.visitor();
+    stage.world.reset(far);
+    stage.assert_quiet();
+    let gather = gather(b"anybody there?");
+    stage.ask(Op::Send { socket, gather });
+    assert_eq!(stage.sent(socket), Err(ECONNRESET));
+    stage.closes(socket);
+}
+
+fn who_sends_to_somebody_who_closed_learns_it(stage: &mut Stage) {
+    let (far, socket) = stage.visitor();
+    stage.ask(Op::Receive { socket });
+    stage.world.close(far);
+    assert_eq!(stage.receive_ended(socket), None);
+    // The socket does not know yet whether the other side closed or only has no more to say.
+    stage.send(socket, b"anybody there?");
+    stage.assert_quiet();
+    let gather = gather(b"anybody there?");
+    stage.ask(Op::Send { socket, gather });
+    assert!(matches!(stage.sent(socket), Err(EPIPE | ECONNRESET)));
+    stage.closes(socket);
+}
+
+fn a_broken_socket_is_writable_at_once(stage: &mut Stage) {
+    let (far, socket) = stage.visitor();
+    stage.world.reset(far);
+    stage.assert_quiet();
+    stage.ask(Op::AwaitWritable { socket });
+    assert!(matches!(stage.next(), Completion::Writable { socket: of } if of == socket));
+    stage.closes(socket);
 }
 
 fn a_reset_is_seen_by_a_send(stage: &mut Stage) {

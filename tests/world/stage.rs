@@ -25,6 +25,8 @@ pub(crate) enum Change<'a> {
     Truncate(u64),
     /// Moves its change time and nothing else.
     Touch,
+    /// Allows everybody to execute it.
+    Mode,
     /// Takes its name away.
     Delete,
 }
