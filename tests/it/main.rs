@@ -15,5 +15,6 @@ mod interop_create;
 mod interop_fetch;
 mod lifecycle;
 mod serving;
+mod simulation;
 mod target;
 mod tidy;

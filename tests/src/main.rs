@@ -2,14 +2,18 @@
 //!
 //!     shoal-tests swarm --seed 17 --trace      everything that happens in the swarm of seed 17
 //!     shoal-tests swarm --seeds 0..5000        five thousand swarms on all cores
+//!     shoal-tests crowd --peers 10000          how fast ten thousand connections are simulated
 
 use std::ops::Range;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use clap::{Parser, Subcommand};
+use shoal_tests::sim::crowd::Crowd;
+use shoal_tests::sim::disk::Drive;
 use shoal_tests::sim::swarm::{self, Preset};
 
 /// Runs simulated swarms by their seeds.
@@ -37,6 +41,18 @@ enum Command {
         #[arg(long)]
         trace: bool,
     },
+    /// Many equal peers at one core: virtual time against real time.
+    Crowd {
+        /// How many peers.
+        #[arg(long, default_value_t = 10_000)]
+        peers: u32,
+        /// Blocks of 16 KiB that each of them wants.
+        #[arg(long, default_value_t = 30)]
+        blocks: u32,
+        /// Bytes per second that each of them can take.
+        #[arg(long, default_value_t = 20_000)]
+        rate: u64,
+    },
 }
 
 fn preset(text: &str) -> Result<Preset, String> {
@@ -50,20 +66,52 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
 }
 
 fn main() -> ExitCode {
-    let Command::Swarm {
-        preset,
-        seed,
-        seeds,
-        trace,
-    } = Arguments::parse().command;
-    let seeds = seeds.or(seed.map(|seed| seed..seed + 1)).unwrap_or(0..0);
-    let failed = run_all(preset, seeds, trace);
-    if failed.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        eprintln!("{} seeds failed: {failed:?}", failed.len());
-        ExitCode::FAILURE
+    match Arguments::parse().command {
+        Command::Swarm {
+            preset,
+            seed,
+            seeds,
+            trace,
+        } => {
+            let seeds = seeds.or(seed.map(|seed| seed..seed + 1)).unwrap_or(0..0);
+            let failed = run_all(preset, seeds, trace);
+            if failed.is_empty() {
+                return ExitCode::SUCCESS;
+            }
+            eprintln!("{} seeds failed: {failed:?}", failed.len());
+            ExitCode::FAILURE
+        }
+        Command::Crowd { peers, blocks, rate } => run_crowd(peers, blocks, rate),
     }
+}
+
+fn run_crowd(peers: u32, blocks: u32, rate: u64) -> ExitCode {
+    let crowd = Crowd {
+        peers,
+        blocks,
+        rate,
+        file_len: 256 << 20,
+        extents: 256,
+        frames: 512,
+        drive: Drive::FLASH,
+    };
+    let began = Instant::now();
+    let pace = match crowd.run() {
+        Ok(pace) => pace,
+        Err(defect) => {
+            eprintln!("{}\n{}", defect.message, defect.tail.join("\n"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let real = began.elapsed().as_secs_f64();
+    let time = pace.time.as_secs_f64();
+    println!(
+        "{peers} connections: {time:.1} s of virtual time in {real:.1} s, {:.1} times as fast; {:.2} GiB, {:.1} million events",
+        time / real,
+        pace.delivered_bytes as f64 / f64::from(1 << 30),
+        pace.events as f64 / 1e6,
+    );
+    ExitCode::SUCCESS
 }
 
 /// Runs every seed, as many at a time as there are processors. Those that failed.

@@ -13,6 +13,7 @@
 //! that completions come in batches as they do in life.
 
 pub mod clock;
+pub mod crowd;
 pub mod daemon;
 pub mod dice;
 pub mod disk;
@@ -30,6 +31,7 @@ pub mod trace;
 pub mod world;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use shoal_world::Time;
 
@@ -42,6 +44,9 @@ use swarm::Step;
 use taps::Taps;
 use trace::Trace;
 use world::Due;
+
+/// Time after a stop in which the last operations end.
+const DRAIN_TIME: Duration = Duration::from_secs(15);
 
 /// What happens.
 #[derive(Debug)]
@@ -203,6 +208,42 @@ impl Simulation {
             let (daemon, core) = self.core_of(party);
             self.daemons[daemon].turn(&mut self.commons, core);
         }
+    }
+
+    /// Who misses what, for people.
+    pub fn describe_unsatisfied(&self) -> String {
+        let left = self.scripts.iter().filter(|script| !script.is_satisfied());
+        let left: Vec<String> = left.map(Script::describe).collect();
+        format!("{} peers are left: {}", left.len(), left.join("; "))
+    }
+
+    /// Stops every daemon, lets the last operations end, and looks at what is left.
+    ///
+    /// # Panics
+    /// If anything is.
+    pub fn stop_and_drain(&mut self) {
+        for daemon in &mut self.daemons {
+            daemon.stop(&mut self.commons);
+        }
+        let until = self.commons.clock.now() + DRAIN_TIME;
+        while self.next(until) {}
+        for daemon in &self.daemons {
+            assert!(daemon.has_stopped(), "a core did not say that it stopped");
+            daemon.assert_idle();
+        }
+        self.assert_conserved();
+    }
+
+    /// Panics unless every byte that a socket took is accounted for.
+    pub fn assert_conserved(&self) {
+        let network = &self.commons.network;
+        assert_eq!(network.unaccounted_bytes(), 0, "the network lost bytes");
+        let taken = network.ledger().taken;
+        let uploaded: u64 = self.daemons.iter().map(Daemon::uploaded_bytes).sum();
+        assert!(
+            uploaded <= taken,
+            "{uploaded} bytes are said to be uploaded, sockets took {taken}"
+        );
     }
 
     fn tell(&mut self, party: Party, notice: Notice) {

@@ -106,8 +106,6 @@ pub struct Daemon {
     performed_before: u64,
     failures: BTreeMap<String, u32>,
     faults: Faults,
-    /// The operation that fails, by its number in this life of the first core.
-    pub fails_at: Option<u64>,
 }
 
 impl Daemon {
@@ -127,7 +125,6 @@ impl Daemon {
             performed_before: 0,
             failures: BTreeMap::new(),
             faults: Faults::NONE,
-            fails_at: None,
         }
     }
 
@@ -139,7 +136,6 @@ impl Daemon {
         for index in 0..count {
             let mut core = self.new_core(index, count);
             core.world.faults = self.faults.clone();
-            core.world.fails_at = self.fails_at.filter(|_| index == 0);
             self.cores.push(core);
             let party = self.options.parties[usize::from(index)];
             commons.clock.after(Duration::ZERO, Event::Turn(party));
@@ -231,6 +227,13 @@ impl Daemon {
         self.faults = faults.clone();
         for core in &mut self.cores {
             core.world.faults = faults.clone();
+        }
+    }
+
+    /// Lets an operation of the first core fail, by its number among those of this life.
+    pub fn fails(&mut self, operation: u64) {
+        if let Some(core) = self.cores.first_mut() {
+            core.world.fails_at = Some(operation);
         }
     }
 

@@ -208,6 +208,15 @@ pub struct Network {
     cuts: Vec<Cut>,
     notices: VecDeque<(Party, Notice)>,
     ledger: Ledger,
+    breaking: Option<Breaking>,
+}
+
+/// The first connection is to break when so many bytes went one way.
+#[derive(Clone, Copy, Debug)]
+struct Breaking {
+    from_client: bool,
+    left: u64,
+    done: bool,
 }
 
 /// Where every byte is that a socket took.
@@ -235,7 +244,22 @@ impl Network {
             cuts: Vec::new(),
             notices: VecDeque::new(),
             ledger: Ledger::default(),
+            breaking: None,
         }
+    }
+
+    /// Lets the first connection break when so many bytes went from its client, or to it.
+    pub fn break_first(&mut self, from_client: bool, after: u64) {
+        self.breaking = Some(Breaking {
+            from_client,
+            left: after,
+            done: false,
+        });
+    }
+
+    /// Whether it did.
+    pub fn broke_first(&self) -> bool {
+        self.breaking.is_some_and(|breaking| breaking.done)
     }
 
     /// Adds a host, or changes its link.
@@ -579,6 +603,18 @@ impl Network {
         if self.dice.happens(self.faults.segment_split) {
             len_max = self.dice.within(1..=200) as usize;
         }
+        let breaking = self
+            .breaking
+            .as_mut()
+            .filter(|breaking| end.connection == 0 && end.client == breaking.from_client && !breaking.done);
+        if let Some(breaking) = breaking {
+            if breaking.left == 0 {
+                breaking.done = true;
+                self.break_connection(clock, end.connection);
+                return;
+            }
+            len_max = len_max.min(breaking.left as usize);
+        }
         let Some(segment) = connection.pipes[end.index()].next_segment(len_max) else {
             return;
         };
@@ -586,6 +622,12 @@ impl Network {
             Segment::Bytes(payload) => payload.len(),
             Segment::Fin | Segment::Reset => 0,
         };
+        if let Some(breaking) = &mut self.breaking
+            && end.connection == 0
+            && end.client == breaking.from_client
+        {
+            breaking.left = breaking.left.saturating_sub(len as u64);
+        }
         let left_at = self.leaves_at(clock.now(), from, len + 40);
         let mut arrives_at = self.reaches_at(left_at, from, to, len + 40);
         if self.dice.happens(self.faults.segment_stall) {

@@ -86,8 +86,8 @@ pub struct Script {
     unsent: Vec<u8>,
     blocked: bool,
     resting: bool,
-    /// It is satisfied for good and stays away.
-    gone: bool,
+    /// When it was satisfied; from then on it stays away.
+    satisfied_at: Option<Time>,
     connections: u32,
 }
 
@@ -114,7 +114,7 @@ impl Script {
             unsent: Vec::new(),
             blocked: false,
             resting: false,
-            gone: false,
+            satisfied_at: None,
             connections: 0,
         }
     }
@@ -128,6 +128,11 @@ impl Script {
     /// It has what it came for.
     pub fn is_satisfied(&self) -> bool {
         self.behaviour.is_satisfied()
+    }
+
+    /// When it had it and left.
+    pub fn satisfied_at(&self) -> Option<Time> {
+        self.satisfied_at
     }
 
     /// Who it is and what it misses.
@@ -154,7 +159,7 @@ impl Script {
     /// An alarm that it set goes off.
     pub fn wakes(&mut self, commons: &mut Commons, alarm: Alarm) {
         match alarm {
-            Alarm::Connect if self.end.is_none() && !self.gone => self.connect(commons),
+            Alarm::Connect if self.end.is_none() && self.satisfied_at.is_none() => self.connect(commons),
             Alarm::Read(end) if self.end == Some(end) => {
                 self.resting = false;
                 self.reads(commons);
@@ -287,8 +292,9 @@ impl Script {
         if stood {
             self.behaviour.ends(now);
         }
-        self.gone = self.behaviour.is_satisfied();
-        if !self.gone {
+        if self.behaviour.is_satisfied() {
+            self.satisfied_at = Some(now);
+        } else {
             let again = self.dice.duration(RECONNECT_AFTER);
             commons
                 .clock

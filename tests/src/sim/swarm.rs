@@ -18,6 +18,7 @@ use std::time::Duration;
 use shoal_world::{PAGE_LEN, Time};
 
 use super::Simulation;
+use super::daemon::Daemon;
 use super::dice::Dice;
 use super::faults::Faults;
 use super::torrent::Torrent;
@@ -29,9 +30,6 @@ const FAULTS_END: Duration = Duration::from_secs(33);
 /// Time in which everybody must have what they came for once nothing goes wrong any more. The slowest peer needs 4 minutes
 /// for what it wants, silent ones are closed after 3, and with one slot for 20 peers a turn comes round every 200 s.
 pub const LIVENESS_TIME: Duration = Duration::from_secs(3600);
-
-/// Time after a stop in which the last operations end.
-const DRAIN_TIME: Duration = Duration::from_secs(15);
 
 /// How often the limits are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -155,6 +153,9 @@ pub fn run(preset: Preset, seed: u64, prints: bool) -> Result<Outcome, Defect> {
 }
 
 /// Runs something that may panic, and says what happened last if it does.
+///
+/// # Errors
+/// The panic.
 pub(super) fn caught<S: AsMut<Simulation>, T>(
     mut state: S,
     act: impl FnOnce(&mut S) -> T,
@@ -210,71 +211,33 @@ impl Swarm {
             .iter()
             .any(|script| !script.is_satisfied())
         {
-            assert!(self.advance(until), "{}", self.unfinished());
+            assert!(
+                self.advance(until),
+                "not finished within {LIVENESS_TIME:?} without faults: {}",
+                self.simulation.describe_unsatisfied()
+            );
         }
         self.finish()
     }
 
-    /// Stops the daemon and looks at what is left.
     fn finish(&mut self) -> Outcome {
         let simulation = &mut self.simulation;
-        for daemon in &mut simulation.daemons {
-            daemon.stop(&mut simulation.commons);
-        }
-        let until = simulation.commons.clock.now() + DRAIN_TIME;
-        while self.advance(until) {}
-        let simulation = &mut self.simulation;
-        let mut failures = Vec::new();
-        for daemon in &simulation.daemons {
-            assert!(daemon.has_stopped(), "a core did not say that it stopped");
-            daemon.assert_idle();
-            failures.extend(daemon.failures().clone());
-        }
-        self.assert_conserved();
-        let commons = &self.simulation.commons;
+        simulation.stop_and_drain();
+        // Steps that came while everything ended are not the scenario's any more.
+        simulation.take_steps();
+        let commons = &simulation.commons;
         Outcome {
             hash: commons.trace.hash(),
             lines: commons.trace.lines(),
             time: commons.clock.now().since(Time::ZERO),
             delivered_bytes: commons.taps.delivered_bytes(),
-            operations: self
-                .simulation
+            operations: simulation.daemons.iter().map(Daemon::performed_ever).sum(),
+            failures: simulation
                 .daemons
                 .iter()
-                .map(|daemon| daemon.performed_ever())
-                .sum(),
-            failures,
+                .flat_map(|daemon| daemon.failures().clone())
+                .collect(),
         }
-    }
-
-    /// Bytes neither appear nor disappear.
-    fn assert_conserved(&self) {
-        let commons = &self.simulation.commons;
-        assert_eq!(commons.network.unaccounted_bytes(), 0, "the network lost bytes");
-        let taken = commons.network.ledger().taken;
-        let uploaded: u64 = self
-            .simulation
-            .daemons
-            .iter()
-            .map(|daemon| daemon.uploaded_bytes())
-            .sum();
-        assert!(
-            uploaded <= taken,
-            "{uploaded} bytes are said to be uploaded, sockets took {taken}"
-        );
-    }
-
-    fn unfinished(&self) -> String {
-        let scripts = self.simulation.scripts.iter();
-        let left: Vec<String> = scripts
-            .filter(|script| !script.is_satisfied())
-            .map(|script| script.describe())
-            .collect();
-        format!(
-            "{} peers did not finish within {LIVENESS_TIME:?} without faults: {}",
-            left.len(),
-            left.join("; ")
-        )
     }
 
     /// Lets the next thing happen. Whether there was one.
@@ -349,7 +312,7 @@ impl Swarm {
         for daemon in &self.simulation.daemons {
             daemon.assert_within_limits();
         }
-        self.assert_conserved();
+        self.simulation.assert_conserved();
         self.simulation
             .commons
             .clock

@@ -10,6 +10,7 @@
 //! It shares no code with the engine.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::rc::Rc;
 
 use super::network::End;
@@ -26,7 +27,9 @@ const MESSAGE_LEN_MAX: usize = 256 * 1024;
 pub enum Heard {
     /// The daemon's handshake.
     Handshake,
-    /// A message.
+    /// A block, which has been compared.
+    Block(Block),
+    /// Another message.
     Message(Message),
 }
 
@@ -122,31 +125,24 @@ impl Taps {
             tap.check_handshake(&handshake);
             heard.push(Heard::Handshake);
         }
-        while let Some(frame) = tap
+        while let Some(range) = tap
             .from_daemon
             .frame()
             .expect("the daemon's messages are not too long")
         {
-            let message = parse(&frame).unwrap_or_else(|| panic!("the daemon said nonsense: {frame:?}"));
-            if let Message::Piece {
-                piece,
-                offset,
-                ref data,
-            } = message
-            {
-                let block = Block {
-                    piece,
-                    offset,
-                    len: data.len() as u32,
-                };
-                tap.check_block(block);
+            let frame = &tap.from_daemon.bytes[range];
+            if let Some((block, data)) = as_block(frame) {
+                let right = tap.matches(block, data, &self.rotten);
                 self.delivered_bytes += u64::from(block.len);
-                self.rotten_blocks += u64::from(!tap.matches(block, data, &self.rotten));
+                self.rotten_blocks += u64::from(!right);
+                tap.check_block(block);
+                heard.push(Heard::Block(block));
             } else {
+                let message = parse(frame).unwrap_or_else(|| panic!("the daemon said nonsense: {frame:?}"));
                 tap.check_message(&message);
+                heard.push(Heard::Message(message));
             }
             tap.messages += 1;
-            heard.push(Heard::Message(message));
         }
         heard
     }
@@ -177,15 +173,18 @@ impl Tap {
         }
         while !self.lawless {
             match self.from_peer.frame() {
-                Ok(Some(frame)) => self.follow(&frame),
+                Ok(Some(range)) => {
+                    let message = parse(&self.from_peer.bytes[range]);
+                    self.follow(message);
+                }
                 Ok(None) => return,
                 Err(()) => self.lawless = true,
             }
         }
     }
 
-    fn follow(&mut self, frame: &[u8]) {
-        match parse(frame) {
+    fn follow(&mut self, message: Option<Message>) {
+        match message {
             Some(Message::Request(block)) => *self.outstanding.entry(block).or_insert(0) += 1,
             Some(Message::Extended { id: 0, payload }) => self.peer_ids = extension_ids(&payload),
             Some(_) => {}
@@ -297,11 +296,11 @@ impl Tap {
         let place = torrent
             .place_of(block)
             .expect("only blocks that exist are served");
-        let mut right = vec![0; data.len()];
-        torrent.read(place, &mut right);
-        if right == data {
+        if torrent.has(place, data) {
             return true;
         }
+        let mut right = vec![0; data.len()];
+        torrent.read(place, &mut right);
         for (at, (is, should)) in (place..).zip(data.iter().zip(&right)) {
             let excused = is == should || rotten.contains(&(torrent.key, at));
             assert!(
@@ -328,8 +327,8 @@ impl Stream {
         Some(bytes)
     }
 
-    /// The next message without its length. An error: it is too long to be one.
-    fn frame(&mut self) -> Result<Option<Vec<u8>>, ()> {
+    /// Where the next message stands, without its length. An error: it is too long to be one.
+    fn frame(&mut self) -> Result<Option<Range<usize>>, ()> {
         let rest = &self.bytes[self.start..];
         let Some(len) = rest.first_chunk::<4>() else {
             return Ok(None);
@@ -338,13 +337,27 @@ impl Stream {
         if len > MESSAGE_LEN_MAX {
             return Err(());
         }
-        let Some(frame) = rest.get(4..4 + len) else {
+        if rest.len() < 4 + len {
             return Ok(None);
-        };
-        let frame = frame.to_vec();
-        self.start += 4 + len;
-        Ok(Some(frame))
+        }
+        let first = self.start + 4;
+        self.start = first + len;
+        Ok(Some(first..self.start))
     }
+}
+
+/// The block that a message brings.
+fn as_block(frame: &[u8]) -> Option<(Block, &[u8])> {
+    let (head, data) = frame.split_first_chunk::<9>()?;
+    let [7, a, b, c, d, e, f, g, h] = *head else {
+        return None;
+    };
+    let block = Block {
+        piece: u32::from_be_bytes([a, b, c, d]),
+        offset: u32::from_be_bytes([e, f, g, h]),
+        len: data.len() as u32,
+    };
+    Some((block, data))
 }
 
 /// A message, if it has the length that its kind has.

@@ -100,6 +100,29 @@ impl Torrent {
             .then(|| u64::from(block.piece) * u64::from(self.piece_len) + u64::from(block.offset))
     }
 
+    /// Whether these are the torrent's own bytes from `offset` on.
+    pub fn has(&self, offset: u64, bytes: &[u8]) -> bool {
+        let end = offset + bytes.len() as u64;
+        let inside = self
+            .files
+            .iter()
+            .filter(|file| file.start < end && file.start + file.len > offset);
+        for file in inside {
+            let from = file.start.max(offset);
+            let to = (file.start + file.len).min(end);
+            let part = &bytes[(from - offset) as usize..(to - offset) as usize];
+            let right = if file.padding {
+                part.iter().all(|byte| *byte == 0)
+            } else {
+                is_generated(self.key, from, part)
+            };
+            if !right {
+                return false;
+            }
+        }
+        true
+    }
+
     /// The torrent's own bytes from `offset` on: payload as generated, padding as zeroes.
     pub fn read(&self, offset: u64, bytes: &mut [u8]) {
         generate(self.key, offset, bytes);
@@ -114,17 +137,61 @@ impl Torrent {
 
 /// The bytes from `offset` on in the endless stream of `key`.
 pub fn generate(key: u64, offset: u64, bytes: &mut [u8]) {
-    let mut at = offset;
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let word = mix(key.wrapping_mul(0xff51_afd7_ed55_8ccd) ^ (at / 8)).to_le_bytes();
-        let skip = (at % 8) as usize;
-        let len = rest.len().min(8 - skip);
-        let (now, later) = rest.split_at_mut(len);
-        now.copy_from_slice(&word[skip..skip + len]);
-        at += len as u64;
-        rest = later;
+    let (head, whole, tail) = words(key, offset, bytes.len());
+    let (first, rest) = bytes.split_at_mut(head.len);
+    first.copy_from_slice(head.bytes());
+    let (middle, last) = rest.split_at_mut(rest.len() - tail.len);
+    for (word, place) in whole.zip(middle.as_chunks_mut::<8>().0) {
+        *place = word_at(key, word);
     }
+    last.copy_from_slice(tail.bytes());
+}
+
+/// Whether these are the bytes from `offset` on in the endless stream of `key`.
+fn is_generated(key: u64, offset: u64, bytes: &[u8]) -> bool {
+    let (head, mut whole, tail) = words(key, offset, bytes.len());
+    let (first, rest) = bytes.split_at(head.len);
+    let (middle, last) = rest.split_at(rest.len() - tail.len);
+    let mut middle = middle.as_chunks::<8>().0.iter();
+    first == head.bytes()
+        && last == tail.bytes()
+        && middle.all(|place| whole.next().is_some_and(|word| *place == word_at(key, word)))
+}
+
+/// Part of one word of the stream, at an edge of a range.
+struct Edge {
+    word: [u8; 8],
+    skip: usize,
+    len: usize,
+}
+
+impl Edge {
+    fn bytes(&self) -> &[u8] {
+        &self.word[self.skip..self.skip + self.len]
+    }
+}
+
+/// A range of the stream as part of a word, whole words, part of a word.
+fn words(key: u64, offset: u64, len: usize) -> (Edge, std::ops::Range<u64>, Edge) {
+    let skip = (offset % 8) as usize;
+    let head = Edge {
+        word: word_at(key, offset / 8),
+        skip,
+        len: if skip == 0 { 0 } else { len.min(8 - skip) },
+    };
+    let first = offset.div_ceil(8);
+    let left = len - head.len;
+    let whole = first..first + left as u64 / 8;
+    let tail = Edge {
+        word: word_at(key, whole.end),
+        skip: 0,
+        len: left % 8,
+    };
+    (head, whole, tail)
+}
+
+fn word_at(key: u64, index: u64) -> [u8; 8] {
+    mix(key.wrapping_mul(0xff51_afd7_ed55_8ccd) ^ index).to_le_bytes()
 }
 
 /// The finisher of MurmurHash3: every bit of the input moves half of the output.

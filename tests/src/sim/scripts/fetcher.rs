@@ -43,6 +43,8 @@ pub struct Fetcher {
     asked: BTreeSet<Block>,
     choked: bool,
     interested: bool,
+    /// A block may be asked for that is on its way already.
+    asks_again: bool,
     finished_at: Option<Time>,
 }
 
@@ -52,11 +54,12 @@ impl Fetcher {
         Fetcher {
             missing: wishes.blocks.iter().copied().collect(),
             peer_id: Handshake::new([0; 20], PLAIN).peer_id,
-            wishes,
             asked: BTreeSet::new(),
             choked: true,
             interested: false,
+            asks_again: wishes.cancels != Chance::NEVER,
             finished_at: None,
+            wishes,
         }
     }
 
@@ -96,6 +99,7 @@ impl Fetcher {
 
     /// Everything that was asked for and did not come is missing again.
     fn forgets(&mut self) {
+        self.asks_again = true;
         for block in std::mem::take(&mut self.asked) {
             self.missing.push_front(block);
         }
@@ -103,8 +107,10 @@ impl Fetcher {
 
     fn got(&mut self, line: &mut Line<'_>, block: Block) {
         self.asked.remove(&block);
-        // It may have been asked for twice, after a cancel.
-        self.missing.retain(|other| *other != block);
+        // Whoever takes requests back, or forgets them, may have asked twice.
+        if self.asks_again {
+            self.missing.retain(|other| *other != block);
+        }
         if self.is_done() {
             self.finished_at = Some(line.now);
             line.hangs_up = true;
@@ -146,6 +152,10 @@ impl Behaviour for Fetcher {
                 }
                 return self.says_interest(line, true);
             }
+            Heard::Block(block) => {
+                self.got(line, block);
+                return self.asks(line);
+            }
             Heard::Message(message) => message,
         };
         match message {
@@ -161,14 +171,6 @@ impl Behaviour for Fetcher {
                 if self.asked.remove(&block) {
                     self.missing.push_back(block);
                 }
-            }
-            Message::Piece { piece, offset, data } => {
-                let block = Block {
-                    piece,
-                    offset,
-                    len: data.len() as u32,
-                };
-                self.got(line, block);
             }
             _ => {}
         }

@@ -16,6 +16,28 @@ fn content_is_the_same_however_it_is_cut() {
 }
 
 #[test]
+fn a_torrent_knows_its_own_bytes() {
+    let torrent = Torrent::new(1, 1 << 14, &[1_003, -5, 2_000]);
+    for (offset, len) in [
+        (0, 3_008),
+        (7, 1_500),
+        (1_000, 9),
+        (1_004, 3),
+        (1_009, 100),
+        (16, 8),
+    ] {
+        let mut bytes = vec![0; len];
+        torrent.read(offset, &mut bytes);
+        assert!(torrent.has(offset, &bytes));
+        for place in [0, len / 2, len - 1] {
+            bytes[place] ^= 1;
+            assert!(!torrent.has(offset, &bytes), "{offset} {len} {place}");
+            bytes[place] ^= 1;
+        }
+    }
+}
+
+#[test]
 fn padding_is_zero_and_the_last_piece_is_short() {
     let torrent = Torrent::new(1, 1 << 14, &[10_000, -6_384, 20_000]);
     assert_eq!(torrent.pieces(), 3);

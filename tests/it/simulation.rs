@@ -1,0 +1,151 @@
+//! Swarms in a box: seeds, sweeps, regressions. How to repeat one is in `tests/README.md`.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use shoal_tests::sim::crowd::Crowd;
+use shoal_tests::sim::disk::Drive;
+use shoal_tests::sim::swarm::{self, Preset};
+use shoal_tests::sim::sweeps::{self, Mishap};
+
+/// Runs `body` with 0, 1, 2, … on two threads until it says that there is nothing more.
+fn sweep(body: impl Fn(u64) -> bool + Sync) -> u64 {
+    let next = AtomicU64::new(0);
+    let end = AtomicU64::new(u64::MAX);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= end.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    if !body(number) {
+                        end.fetch_min(number, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    end.into_inner()
+}
+
+fn check_seed(preset: Preset, seed: u64) {
+    if let Err(defect) = swarm::run(preset, seed, false) {
+        panic!("{}", defect.report(preset, seed));
+    }
+}
+
+fn check_mishap(mishap: Mishap) -> bool {
+    sweeps::run(mishap).unwrap_or_else(|defect| {
+        panic!(
+            "after {mishap:?}: {}\nthe last lines before it:\n{}",
+            defect.message,
+            defect.tail.join("\n")
+        )
+    })
+}
+
+#[test]
+fn swarms_of_sixty_seeds_keep_every_rule() {
+    sweep(|seed| {
+        check_seed(Preset::Swarm, seed);
+        seed < 60
+    });
+}
+
+#[test]
+fn swarms_of_thirty_quiet_seeds_keep_every_rule() {
+    sweep(|seed| {
+        check_seed(Preset::Lite, seed);
+        seed < 30
+    });
+}
+
+/// Every commit looks at swarms that nobody has seen before.
+#[test]
+fn a_swarm_of_this_commit_keeps_every_rule() {
+    let head = Command::new("git").args(["rev-parse", "HEAD"]).output();
+    let hash = head.map_or(Vec::new(), |output| output.stdout);
+    let seed = hash.iter().fold(0_u64, |seed, byte| {
+        seed.wrapping_mul(31).wrapping_add(u64::from(*byte))
+    });
+    for seed in (seed >> 8..).take(5) {
+        check_seed(Preset::Swarm, seed);
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    for seed in [3, 11, 1_000_003] {
+        let outcome =
+            || swarm::run(Preset::Swarm, seed, false).map_err(|defect| defect.report(Preset::Swarm, seed));
+        let (first, second) = (outcome().unwrap(), outcome().unwrap());
+        assert_eq!(first, second);
+    }
+    let hashes = [3, 4].map(|seed| swarm::run(Preset::Lite, seed, false).unwrap().hash);
+    assert_ne!(hashes[0], hashes[1]);
+}
+
+#[test]
+fn any_operation_may_fail() {
+    let runs = sweep(|number| check_mishap(Mishap::Fails(number + 1)));
+    assert!(runs > 100, "only {runs} operations were tried");
+}
+
+#[test]
+fn the_daemon_may_die_after_any_operation() {
+    for power in [false, true] {
+        let runs = sweep(|number| {
+            check_mishap(Mishap::Dies {
+                after: number + 1,
+                power,
+            })
+        });
+        assert!(runs > 100, "only {runs} operations were tried");
+    }
+}
+
+/// Every byte of the handshakes and first messages, then steps that fall on every part of a block.
+#[test]
+fn a_conversation_may_break_at_any_byte() {
+    let after = |number: u64| number.min(300) + number.saturating_sub(300) * 1_331;
+    for to_daemon in [true, false] {
+        let runs = sweep(|number| {
+            check_mishap(Mishap::Breaks {
+                to_daemon,
+                after: after(number),
+            })
+        });
+        assert!(runs > 200, "only {runs} places were tried");
+    }
+}
+
+/// Where the disk is the limit, the last peer is finished not much later than the first: nobody is starved.
+#[test]
+fn equal_peers_are_served_equally() {
+    for (extents, frames) in [(8, 0), (64, 0), (64, 64)] {
+        let crowd = Crowd {
+            peers: 40,
+            blocks: 128,
+            rate: 100 << 20,
+            file_len: 256 << 20,
+            extents,
+            frames,
+            drive: Drive {
+                rate: 20 << 20,
+                ..Drive::FLASH
+            },
+        };
+        let pace = crowd.run().unwrap_or_else(|defect| panic!("{}", defect.message));
+        let sum: Duration = pace.finished.iter().sum();
+        let mean = sum / pace.finished.len() as u32;
+        assert!(
+            pace.time < mean * 3 / 2,
+            "with {extents} extents and {frames} frames the last was finished after {:?}, the mean after {mean:?}",
+            pace.time
+        );
+    }
+}
