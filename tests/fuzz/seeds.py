@@ -152,6 +152,7 @@ METAINFO = {
     "name-empty": torrent(info(name="")),  # [15]
     "name-missing": torrent(info(name=None)),
     "name-with-slash": torrent(info(name="a/b")),
+    "file-below-a-file-behind-a-neighbour": files(file(9, "a"), file(9, "a!"), file(9, "a", "b")),
     "same-path-twice": files(file(9, "a"), file(9, "a")),  # [13]
     "file-below-a-file": files(file(9, "a"), file(9, "a", "b")),
     "case-twins": files(file(9, "A", "b"), file(9, "a", "B")),
@@ -171,6 +172,8 @@ MAGNET = {
     "version-2": f"magnet:?xt=urn:btmh:1220{HASH}{HASH[:24]}",
     "everything": f"magnet:?xt=urn:btih:{HASH}&dn=a+b%20%2B%c3%a9&tr.1=http%3A%2F%2Ft.example%2Fa&tr=udp://t.example:1"
     "&ws=https://w.example/&x.pe=192.0.2.1:6881&x.pe=[2001:db8::1]:6881&x.pe=h.example:1&so=0,2,4-6&xl=5&as=x",
+    "encoded-where-it-matters": f"magnet:?xt=urn:btih:{HASH}&dn=a%26tr=b%25%23%2526&tr=http://a/?b%26c=%25",
+    "doubles": f"magnet:?xt=urn:btih:{HASH}&tr=udp://a&tr=udp://a&ws=http://a&ws=http://a&x.pe=a:1&x.pe=a:1",
     "no-hash": "magnet:?dn=a",  # [18]
     "bad-base32": "magnet:?xt=urn:btih:0EX6DQDLXISUVHOJ6UM3GNNKPQJWPKEK",
     "bad-hexadecimal": "magnet:?xt=urn:btih:" + "g" * 40,
@@ -244,13 +247,14 @@ MESSAGES = {
     "choke-with-payload": stream(frame(0, b"x")),
     "blocks-that-do-not-exist": stream(  # [23]
         block(6, 100, 0, 16384),
-        block(6, 99, 27768, 1),
-        block(6, 99, 27767, 1),
+        block(6, 99, 257144, 1),
+        block(6, 99, 257143, 1),
         block(6, 0, 0xFFFFFFFF, 0xFFFFFFFF),
-        block(6, 0, 32768, 0),
+        block(6, 0, 262144, 0),
         block(6, 0, 0, 0),
         block(6, 0, 0, 1 << 20),
-        block(6, 0, 0, 32768),
+        block(6, 0, 0, 1 << 17),
+        block(6, 0, 0, (1 << 17) + 1),
     ),
 }
 
@@ -285,6 +289,7 @@ METADATA = {
     "request": bencode({"msg_type": 0, "piece": 0}),
     "data": bencode({"msg_type": 1, "piece": 0, "total_size": 34256}) + b"x" * 100,
     "data-last-piece": bencode({"msg_type": 1, "piece": 2, "total_size": 34256}) + b"x" * 50,
+    "data-behind-the-last-piece": bencode({"msg_type": 1, "piece": 1, "total_size": 16384}),
     "reject": bencode({"msg_type": 2, "piece": 1}),
     "unknown-kind": bencode({"msg_type": 3, "piece": 1}),
     "piece-beyond-32-bits": bencode({"msg_type": 0, "piece": 1 << 32}),

@@ -15,6 +15,12 @@ use shoal_tests::fuzz::bencode_tree;
 /// Characters that libtorrent takes out of names, beside those for which we refuse.
 const MARKS: [char; 4] = ['\u{61c}', '\u{200e}', '\u{200f}', '\u{feff}'];
 
+/// What keys end in whose value is UTF-8 for sure.
+const VARIANT: &[u8] = b".utf-8";
+
+/// The version 1 info-hash of a torrent that has none.
+const NO_HASH: &str = "0000000000000000000000000000000000000000";
+
 /// Bytes of a name that libtorrent keeps; an extension may take the place of the last of them.
 const KEPT_LEN: usize = 240;
 
@@ -45,7 +51,9 @@ fn of_bencode(document: &[u8], theirs: &Json) -> Option<String> {
 fn of_torrent(document: &[u8], theirs: &Json) -> BTreeSet<String> {
     let class = match (Metainfo::parse(document), theirs["error"].as_str()) {
         (Err(_), Some(_)) => return BTreeSet::new(),
-        (Ok(ours), None) => return of_reading(&ours, theirs),
+        (Ok(ours), None) => return of_reading(&ours, document, theirs),
+        (Err(MetainfoError::Version2Only), None) => "refused: version 1 half".to_owned(),
+        (Err(_), None) if theirs["info_hash"] == NO_HASH => "refused: version 1 half".to_owned(),
         (Err(error), None) => format!("refused: {}", objection(&error)),
         (Ok(ours), Some(_)) if ours.cautions().contains(&Caution::Hybrid) => {
             "accepted: version 2 half".to_owned()
@@ -56,7 +64,7 @@ fn of_torrent(document: &[u8], theirs: &Json) -> BTreeSet<String> {
 }
 
 /// How two readings of an accepted torrent differ.
-fn of_reading(ours: &Metainfo, theirs: &Json) -> BTreeSet<String> {
+fn of_reading(ours: &Metainfo, document: &[u8], theirs: &Json) -> BTreeSet<String> {
     let mut classes = BTreeSet::new();
     let mut check = |what: &str, same: bool| {
         if !same {
@@ -75,19 +83,30 @@ fn of_reading(ours: &Metainfo, theirs: &Json) -> BTreeSet<String> {
     for (file, theirs) in ours.files().iter().zip(files) {
         check("length", theirs["length"] == file.len);
         check("padding", theirs["padding"] == (file.kind == FileKind::Padding));
-        let target = match &file.kind {
-            FileKind::Symlink { target } => Some(target.as_str()),
-            _ => None,
-        };
-        check("symlink path", theirs["symlink"].as_str() == target);
     }
-    let paths = ours
+    let on_disk = ours
         .files()
         .iter()
         .zip(files)
         .filter(|(file, _)| file.kind != FileKind::Padding);
-    let causes = paths.flat_map(|(file, theirs)| of_paths(file, theirs["path"].as_str().expect("a path")));
-    classes.extend(causes.map(str::to_owned));
+    let causes: Vec<_> = on_disk
+        .clone()
+        .flat_map(|(file, theirs)| of_paths(file, text(&theirs["path"])))
+        .collect();
+    let same_target = |(file, theirs): (&File, &Json)| match &file.kind {
+        FileKind::Symlink { target } => text(&theirs["symlink"]) == target.as_str(),
+        _ => theirs["symlink"].is_null(),
+    };
+    // A link to what stands elsewhere leads elsewhere.
+    check(
+        "symlink path",
+        !causes.is_empty() || on_disk.into_iter().all(same_target),
+    );
+    let has_variant = document.windows(VARIANT.len()).any(|window| window == VARIANT);
+    classes.extend(causes.into_iter().map(|cause| match cause {
+        "read: path" if has_variant => "read: path: `utf-8` variant".to_owned(),
+        cause => cause.to_owned(),
+    }));
     classes
 }
 
@@ -100,11 +119,15 @@ fn of_paths(file: &File, theirs: &str) -> Vec<&'static str> {
     let mut causes = Vec::new();
     let unmarked = ours.replace(MARKS, "");
     causes.extend((unmarked != ours).then_some("read: path: mark"));
-    let mut ours: Vec<_> = unmarked.split('/').collect();
+    let mut ours: Vec<_> = unmarked
+        .split('/')
+        .map(|name| if name.is_empty() { "_" } else { name })
+        .collect();
     let mut theirs: Vec<_> = theirs.split('/').collect();
     if theirs.len() > ours.len() {
         causes.push("read: path: empty or `.`");
-        theirs.retain(|name| *name != "_");
+        let mut expected = ours.iter().peekable();
+        theirs.retain(|name| expected.next_if(|expected| *expected == name).is_some() || *name != "_");
     }
     if ours.iter().any(|name| name.len() > KEPT_LEN) {
         causes.push("read: path: long name");
@@ -156,26 +179,30 @@ fn canonical(value: &Value, counts: Counts) -> Value {
     }
 }
 
-/// What we object to: the problem, and its key unless it is a path, for which keys do not matter.
+/// What we object to: the problem, and its key unless that makes no difference.
 fn objection(error: &MetainfoError) -> String {
     match error {
         MetainfoError::Bencode(error) => format!("bencode: {}", variant(&error.problem)),
-        MetainfoError::Entry {
-            problem: Problem::Path(problem),
-            ..
-        } => format!("path: {}", variant(problem)),
-        MetainfoError::Entry { place, problem } => format!("{}: {}", place.key, variant(problem)),
+        MetainfoError::Entry { place, problem } => match problem {
+            Problem::Path(problem) => format!("path: {}", variant(problem)),
+            Problem::Layout(problem) => format!("layout: {}", variant(problem)),
+            _ => format!("{}: {}", place.key, variant(problem)),
+        },
         MetainfoError::TooLong { .. } | MetainfoError::NotADictionary | MetainfoError::Version2Only => {
             variant(error)
         }
     }
 }
 
-/// The name of an error's variant, without what it holds but another error.
+/// The name of an error's variant, without what it holds.
 fn variant(error: &impl Debug) -> String {
     let text = format!("{error:?}");
     let name = text.split([' ', '{']).next().unwrap_or_default();
-    name.trim_end_matches(')').replace('(', ": ")
+    name.to_owned()
+}
+
+fn text(value: &Json) -> &str {
+    value.as_str().unwrap_or_default()
 }
 
 /// libtorrent's sentence without the number behind it.

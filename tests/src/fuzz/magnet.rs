@@ -1,5 +1,8 @@
 //! Magnet links.
 
+use std::collections::HashSet;
+use std::hash::Hash;
+
 use shoal_proto::limits::{
     FILES_MAX, MAGNET_PEERS_MAX, PATH_ELEMENT_LEN_MAX, TRACKERS_MAX, URL_LEN_MAX, WEB_SEEDS_MAX,
 };
@@ -30,6 +33,7 @@ fn check_limits(magnet: &Magnet) {
         assert!(url.contains("://"), "{url}");
     }
     assert!(magnet.peers.len() <= MAGNET_PEERS_MAX);
+    assert!(!has_doubles(&magnet.trackers) && !has_doubles(&magnet.web_seeds) && !has_doubles(&magnet.peers));
     for peer in &magnet.peers {
         assert_ne!(peer.port, 0, "{peer}");
         assert!(!peer.host.is_empty() && peer.host.is_ascii(), "{peer}");
@@ -40,4 +44,8 @@ fn check_limits(magnet: &Magnet) {
             "{files:?}"
         );
     }
+}
+
+fn has_doubles<T: Eq + Hash>(list: &[T]) -> bool {
+    list.iter().collect::<HashSet<_>>().len() < list.len()
 }

@@ -14,11 +14,13 @@ use shoal_proto::layout::{FileLength, Layout};
 use shoal_proto::limits::{PIECES_MAX, REQUEST_LEN_MAX};
 use shoal_proto::message::{BlockRequest, Decoder, FrameError, Message, frame_len_max};
 
-/// Bytes in each piece but the last of the torrent that requests are checked against.
-const PIECE_LEN: u32 = 32 * 1024;
+/// Bytes in each piece but the last of the torrent that requests are checked against: more than one request may ask for.
+const PIECE_LEN: u32 = 256 * 1024;
 
 /// Bytes that its last piece lacks.
 const LAST_PIECE_LACKS: u32 = 5_000;
+
+const _: () = assert!(PIECE_LEN > REQUEST_LEN_MAX && LAST_PIECE_LACKS < PIECE_LEN);
 
 /// Bytes that a vector of bytes has room for as soon as it has room for one.
 const SMALLEST_ALLOCATION: usize = 8;

@@ -1,5 +1,6 @@
 //! Messages of the metadata exchange (BEP 9), and the pieces that they name.
 
+use shoal_proto::bencode::decode_prefix;
 use shoal_proto::limits::METADATA_PIECE_LEN;
 use shoal_proto::metadata::{MetadataMessage, piece_range};
 
@@ -12,18 +13,26 @@ pub fn metadata(data: &[u8]) {
     message.encode(&mut written);
     assert_eq!(MetadataMessage::parse(&written), Ok(Some(message)));
 
-    let piece = match message {
-        MetadataMessage::Request { piece } | MetadataMessage::Reject { piece } => piece,
+    let (document, behind) = decode_prefix(data).expect("a message begins with bencode");
+    let number = |key| document.root().dict()?.get(key)?.integer();
+    let (kind, piece) = match message {
+        MetadataMessage::Request { piece } => (0, piece),
         MetadataMessage::Data {
             piece,
             total_len,
             data: block,
         } => {
-            assert!(data.ends_with(block), "the block is what follows the dictionary");
+            assert_eq!(block, behind, "the block is what follows the dictionary");
+            assert_eq!(number(b"total_size"), Some(total_len.into()));
             check_range(piece, total_len as usize);
-            piece
+            (1, piece)
         }
+        MetadataMessage::Reject { piece } => (2, piece),
     };
+    assert_eq!(
+        (number(b"msg_type"), number(b"piece")),
+        (Some(kind), Some(piece.into()))
+    );
     check_range(piece, data.len());
 }
 

@@ -313,3 +313,6 @@ fn node(value: &mut Value, mut position: usize) -> Option<&mut Value> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests;
