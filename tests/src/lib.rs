@@ -1,7 +1,7 @@
-//! What the tests that run the real `shoal` share: known content, a scripted peer, processes, a tracker; and the bodies
-//! of the fuzz targets.
+//! What the tests that run the real `shoal` share: known content, a scripted peer, processes, a tracker; the
+//! simulator, and the bodies of the fuzz targets.
 //!
-//! Only [`fuzz`] uses the engine. What drives processes does not: bencode, the metainfo and the peer protocol are written
+//! Only [`sim`] and [`fuzz`] use the engine. What drives processes does not: bencode, the metainfo and the peer protocol are written
 //! a second time, plainly and on blocking sockets, so that a mistake in the engine cannot hide behind the same mistake
 //! in its test.
 //!
