@@ -1,9 +1,9 @@
 //! What the tests that run the real `shoal` share: known content, a scripted peer, processes, a tracker; the
 //! simulator, and the bodies of the fuzz targets.
 //!
-//! Only [`sim`] and [`fuzz`] use the engine. What drives processes does not: bencode, the metainfo and the peer protocol are written
-//! a second time, plainly and on blocking sockets, so that a mistake in the engine cannot hide behind the same mistake
-//! in its test.
+//! Only [`sim`] and [`fuzz`] use the engine. What drives processes does not: bencode, the metainfo and the peer
+//! protocol are written a second time, plainly and on blocking sockets, so that a mistake in the engine cannot hide
+//! behind the same mistake in its test.
 //!
 //! Invariants:
 //! - Every wait has a condition and a deadline ([`PATIENCE`]); reaching the deadline fails the test with what
