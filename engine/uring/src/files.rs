@@ -60,7 +60,7 @@ impl Transfer {
     }
 
     /// What is left is whole pages, in the file and in memory.
-    fn is_whole_pages(&self) -> bool {
+    pub(crate) fn is_whole_pages(&self) -> bool {
         self.next_offset().is_multiple_of(u64::from(PAGE_LEN))
             && self.next_start().is_multiple_of(PAGE_LEN)
             && self.left().is_multiple_of(PAGE_LEN)

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use io_uring::{opcode, types};
-use shoal_world::{Access, Completion, CoreIndex, Errno, Gather, Op, PAGE_LEN, Part, Socket};
+use shoal_world::{Access, Completion, CoreIndex, Errno, Gather, Op, Part, Socket};
 
 use super::datagrams::Datagrams;
 use super::{Kernel, Kind};
@@ -52,23 +52,15 @@ impl Kernel {
                 extent,
                 start,
                 len,
-            } => {
-                let aligned = [start, len].iter().all(|value| value.is_multiple_of(PAGE_LEN));
-                assert!(
-                    aligned && offset.is_multiple_of(u64::from(PAGE_LEN)),
-                    "a read of something else than whole pages"
-                );
-                self.files.starts(file);
-                self.read(Transfer {
-                    token,
-                    file,
-                    offset,
-                    extent,
-                    start,
-                    len,
-                    moved: 0,
-                });
-            }
+            } => self.begin_reading(Transfer {
+                token,
+                file,
+                offset,
+                extent,
+                start,
+                len,
+                moved: 0,
+            }),
             Op::Write {
                 token,
                 file,
@@ -76,23 +68,15 @@ impl Kernel {
                 extent,
                 start,
                 len,
-            } => {
-                assert!(len > 0, "a write of nothing");
-                self.files.starts(file);
-                let write = Transfer {
-                    token,
-                    file,
-                    offset,
-                    extent,
-                    start,
-                    len,
-                    moved: 0,
-                };
-                if let Err(errno) = self.write(write) {
-                    let wrote = self.wrote(&write, Err(errno));
-                    self.ready.push(wrote);
-                }
-            }
+            } => self.begin_writing(Transfer {
+                token,
+                file,
+                offset,
+                extent,
+                start,
+                len,
+                moved: 0,
+            }),
             Op::Sync { token, file } => self.sync(Syncing { token, file }),
             Op::Hash { token, parts } => self.hash(token, &parts),
             Op::Stamp { token, path } => self.stamp(token, &path),
@@ -291,6 +275,21 @@ impl Kernel {
             }
         };
         self.push(&entry.user_data(user_data));
+    }
+
+    fn begin_reading(&mut self, read: Transfer) {
+        assert!(read.is_whole_pages(), "a read of something else than whole pages");
+        self.files.starts(read.file);
+        self.read(read);
+    }
+
+    fn begin_writing(&mut self, write: Transfer) {
+        assert!(write.len > 0, "a write of nothing");
+        self.files.starts(write.file);
+        if let Err(errno) = self.write(write) {
+            let wrote = self.wrote(&write, Err(errno));
+            self.ready.push(wrote);
+        }
     }
 
     /// Submits what is left of a read.
