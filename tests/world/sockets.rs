@@ -24,6 +24,7 @@ on_both_worlds! {
     a_broken_socket_is_writable_at_once,
     a_reset_makes_a_full_socket_writable,
     a_socket_takes_a_part_and_says_when_it_takes_more,
+    a_full_socket_takes_nothing_and_that_is_no_error,
     a_socket_with_room_is_writable_at_once,
     a_connection_goes_to_another_core_with_what_was_read,
     a_slot_that_was_handed_over_returns_as_another_life,
@@ -274,6 +275,21 @@ fn a_socket_takes_a_part_and_says_when_it_takes_more(stage: &mut Stage) {
     assert_eq!(stage.world.hear(far, 8), b"and more");
     stage.closes(socket);
     assert!(stage.world.hear(far, 1).is_empty(), "nothing was sent twice");
+}
+
+fn a_full_socket_takes_nothing_and_that_is_no_error(stage: &mut Stage) {
+    let (_far, socket) = stage.visitor();
+    let filler = bytes(1 << 20);
+    let mut took_nothing = 0;
+    // Twice in a row with time between them: nothing that is on its way makes room any more.
+    while took_nothing < 2 {
+        let gather = gather(&filler);
+        stage.ask(Op::Send { socket, gather });
+        let took = stage.sent(socket).expect("the connection stands");
+        took_nothing = if took == 0 { took_nothing + 1 } else { 0 };
+        stage.assert_quiet();
+    }
+    stage.closes(socket);
 }
 
 fn a_socket_with_room_is_writable_at_once(stage: &mut Stage) {
