@@ -327,6 +327,40 @@ CONFIG = {
 }
 
 
+def shard(faults, first, second=b""):
+    """Faults, then the programs of two peers: see `tests/src/sim/scripts/babbler.rs`."""
+    longest = max(len(first), len(second))
+    return faults.to_bytes(2, "big") + first.ljust(longest, WAIT[:1]) + second
+
+
+HELLO, PLAIN, BITFIELD, INTEREST, GOODBYE = b"\x00", b"\x81", b"\x0a\x04", b"\x07", b"\x0f"
+WAIT, WAIT_LONG = b"\x0d\x64", b"\x0c\xc8"
+
+
+def ask(piece, block, length=0):
+    return bytes([3, piece, block, length])
+
+
+def cancel(piece, block):
+    return bytes([6, piece, block, 0])
+
+
+ASK_ALL = b"".join(ask(piece, block) for piece in range(4) for block in range(2))
+
+SHARD = {
+    "polite": shard(0, HELLO + INTEREST + WAIT + ASK_ALL + WAIT + GOODBYE, PLAIN + BITFIELD + INTEREST + WAIT + ASK_ALL + WAIT),
+    "asks-choked": shard(0, HELLO + ASK_ALL + INTEREST + ASK_ALL + b"\x08" + ASK_ALL + WAIT),
+    "cancels": shard(0, HELLO + INTEREST + WAIT + (ask(0, 0) + ask(1, 1) + cancel(1, 1) + cancel(3, 3)) * 8 + WAIT),
+    "asks-long": shard(0, HELLO + INTEREST + WAIT + ask(0, 0, 6) + ask(0, 1, 5) + ask(2, 0, 7) + WAIT),
+    "silent": shard(0, HELLO + WAIT_LONG * 2, WAIT_LONG),
+    "metadata": shard(0, HELLO + b"\x0b\x00\x05" + b"\x0b\x41\x00" + b"\x0b\x41\x01" + b"\x0b\x41\x02" + WAIT),
+    "nonsense": shard(0, b"\x02\x20" + bytes(range(32)) + b"\x09\x07\x10" + bytes(16) + WAIT),
+    "has-everything": shard(0, HELLO + b"\x0a\x00" + INTEREST + WAIT, HELLO + b"\x0a\x03\x01\xff" + WAIT),
+    "faults": shard(0x1234, (HELLO + INTEREST + WAIT + ASK_ALL + WAIT) * 4, (PLAIN + INTEREST + WAIT + ASK_ALL + GOODBYE) * 4),
+    "more-faults": shard(0x4321, (HELLO + INTEREST + ASK_ALL * 3 + WAIT + GOODBYE) * 4, (HELLO + INTEREST + WAIT + ASK_ALL) * 3),
+}
+
+
 def made_torrents():
     """Torrents of the tools that are here, of a folder with three files."""
     made = {}
@@ -386,6 +420,7 @@ def main(corpus):
     write(corpus, "messages", MESSAGES)
     write(corpus, "metadata", METADATA)
     write(corpus, "metainfo", {**METAINFO, **made_torrents()})
+    write(corpus, "shard", SHARD)
 
 
 main(sys.argv[1] if len(sys.argv) > 1 else os.path.join(ROOT, "tests/fuzz/corpus"))

@@ -84,7 +84,7 @@ fn what_is_near_the_corpus_holds_as_well() {
         let mut random = Random::named(target.name);
         let mut inputs = inputs(target);
         inputs.retain(|(_, input)| input.len() <= MUTATED_LEN_MAX);
-        for number in 0..MUTATIONS {
+        for number in 0..MUTATIONS / target.cost {
             let (name, input) = &inputs[random.below(inputs.len())];
             run(
                 target,

@@ -74,6 +74,17 @@ impl Value {
         out
     }
 
+    /// The integer that stands under a key.
+    pub fn integer(&self, key: &str) -> Option<i64> {
+        let Value::Dictionary(entries) = self else {
+            return None;
+        };
+        match entries.iter().find(|(present, _)| present == key.as_bytes()) {
+            Some((_, Value::Integer(integer))) => Some(*integer),
+            _ => None,
+        }
+    }
+
     /// Reads one value that these bytes begin with. `None`: they do not, or it nests deeper than any test needs.
     pub fn decode(bytes: &[u8]) -> Option<Value> {
         let mut rest = bytes;

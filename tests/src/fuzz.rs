@@ -5,8 +5,8 @@
 //! second reading comes to the same. The same bodies run in three places: under `cargo fuzz` (`tests/fuzz`), over the
 //! committed corpus and cheap mutations of it (`tests/it/corpus.rs`), and over whatever somebody wants to look at.
 //!
-//! Not here: what a whole conversation does (the simulator's part), and whether others accept the same documents
-//! (`tests/it/differential.rs`, which takes its documents from [`mutation`]).
+//! Not here: whether others accept the same documents (`tests/it/differential.rs`, which takes its documents from
+//! [`mutation`]).
 //!
 //! Invariants: a body is a pure function of its bytes: no file, no clock, no randomness. It never asks for more memory
 //! than a small multiple of its input. What it compares with is written here a second time, plainly, and not with the
@@ -21,6 +21,7 @@ mod messages;
 mod metadata;
 mod metainfo;
 pub mod mutation;
+mod shard;
 
 pub use bencode::{bencode, bencode_tree};
 pub use config::config;
@@ -30,6 +31,7 @@ pub use magnet::magnet;
 pub use messages::messages;
 pub use metadata::metadata;
 pub use metainfo::metainfo;
+pub use shard::shard;
 
 /// A fuzz target: `tests/fuzz/targets/NAME.rs`, with its corpus in `tests/fuzz/corpus/NAME`.
 #[derive(Debug, Clone, Copy)]
@@ -38,10 +40,12 @@ pub struct Target {
     pub name: &'static str,
     /// What must hold.
     pub body: fn(&[u8]),
+    /// As many inputs of a parser take the time of one of this target.
+    pub cost: usize,
 }
 
 /// All of them, by name.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     target("bencode", bencode),
     target("config", config),
     target("extension", extension),
@@ -50,8 +54,12 @@ pub const TARGETS: [Target; 8] = [
     target("messages", messages),
     target("metadata", metadata),
     target("metainfo", metainfo),
+    Target {
+        cost: 100,
+        ..target("shard", shard)
+    },
 ];
 
 const fn target(name: &'static str, body: fn(&[u8])) -> Target {
-    Target { name, body }
+    Target { name, body, cost: 1 }
 }

@@ -12,6 +12,7 @@
 //! inside: no congestion control, no page cache, no scheduler. A turn of a core costs a little virtual time, so
 //! that completions come in batches as they do in life.
 
+pub mod cast;
 pub mod clock;
 pub mod crowd;
 pub mod daemon;
@@ -38,6 +39,7 @@ use shoal_world::Time;
 use clock::Clock;
 use daemon::{Chore, Daemon};
 use disk::Disk;
+use faults::Faults;
 use network::{End, Network, Notice, Party, Travel};
 use scripts::{Alarm, Script};
 use swarm::Step;
@@ -210,6 +212,17 @@ impl Simulation {
         }
     }
 
+    /// What goes wrong everywhere from now on.
+    pub fn set_faults(&mut self, faults: &Faults) {
+        for daemon in &mut self.daemons {
+            daemon.set_faults(faults);
+        }
+        for disk in &mut self.commons.disks {
+            disk.faults = faults.clone();
+        }
+        self.commons.network.faults = faults.clone();
+    }
+
     /// Who misses what, for people.
     pub fn describe_unsatisfied(&self) -> String {
         let left = self.scripts.iter().filter(|script| !script.is_satisfied());
@@ -252,7 +265,7 @@ impl Simulation {
                 self.daemons[daemon].noticed(&mut self.commons, core, notice);
                 self.touched.insert(party);
             }
-            Role::Script(script) => self.scripts[script].noticed(&mut self.commons, notice),
+            Role::Script(script) => self.scripts[script].noticed(&mut self.commons, &notice),
         }
     }
 

@@ -5,22 +5,21 @@
 //!
 //! [`Faults::PERFORMANCE`]: super::faults::Faults::PERFORMANCE
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use shoal_shard::Settings;
-use shoal_world::{CoreIndex, Time};
+use shoal_world::Time;
 
-use super::daemon::{self, Daemon, Options};
-use super::dice::{Chance, Dice};
-use super::disk::{Disk, Drive};
+use super::Simulation;
+use super::cast::{self, Guest};
+use super::daemon::Options;
+use super::dice::Dice;
+use super::disk::Drive;
 use super::faults::Faults;
 use super::network::Link;
-use super::scripts::{Alarm, Fetcher, Script, Wishes};
+use super::scripts::{Fetcher, Script, Wishes};
 use super::swarm::{Defect, caught};
 use super::torrent::Torrent;
-use super::{Event, Simulation};
 
 /// Virtual time that no crowd needs.
 const TIME_MAX: Duration = Duration::from_secs(3600);
@@ -68,83 +67,53 @@ impl Crowd {
 
     fn gather(self) -> Simulation {
         let mut simulation = Simulation::new(1);
-        simulation.commons.network.faults = Faults::PERFORMANCE;
+        simulation.set_faults(&Faults::PERFORMANCE);
         let torrent = Torrent::new(5, 1 << 18, &[i64::from(self.file_len)]);
         let torrents: Rc<[Rc<Torrent>]> = vec![Rc::new(torrent)].into();
-        simulation.commons.disks.push(Disk::new(1, self.drive));
-        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 6881);
+        let options = Options {
+            extents: self.extents,
+            frames: self.frames,
+            buffers: 1_024,
+            ..cast::options(&mut simulation, 1, 1, self.drive)
+        };
         let link = Link {
             up: 100 << 30,
             down: 100 << 30,
             ..Link::FAST
         };
-        simulation.commons.network.attach(address.ip(), link);
-        let options = Options {
-            address,
-            parties: simulation.parties_for_daemon(1),
-            disk: 0,
-            extents: self.extents,
-            frames: self.frames,
-            buffers: 1_024,
-            descriptors: self.peers as usize + 1_000,
-            settings: settings(self.peers),
-            seed: 1,
-        };
-        let daemon = Daemon::new(&mut simulation.commons, options, &torrents);
-        simulation.add_daemon(daemon);
+        simulation.commons.network.attach(options.address.ip(), link);
+        cast::start(&mut simulation, options, &torrents);
         let mut dice = Dice::new(1, "crowd");
+        let pieces = torrents[0].pieces();
         for index in 0..self.peers {
-            self.add_peer(&mut simulation, &torrents, index, &mut dice);
+            let first = dice.below(pieces);
+            let blocks = (0..pieces).flat_map(|piece| torrents[0].blocks_of((first + piece) % pieces));
+            let wishes = Wishes {
+                blocks: blocks.take(self.blocks as usize).collect(),
+                pipeline: 16,
+                ..Wishes::plain(&torrents[0])
+            };
+            let guest = Guest {
+                host: index as u16,
+                link: self.link(),
+                behaviour: Box::new(Fetcher::new(wishes)),
+                appetite: None,
+                arrives: Duration::from_micros(u64::from(index) * 50),
+                seed: u64::from(index),
+            };
+            cast::invite(&mut simulation, &torrents, guest);
         }
         simulation
     }
 
-    fn add_peer(
-        self,
-        simulation: &mut Simulation,
-        torrents: &Rc<[Rc<Torrent>]>,
-        index: u32,
-        dice: &mut Dice,
-    ) {
-        let [.., a, b] = index.to_be_bytes();
-        let ip = IpAddr::V4(Ipv4Addr::new(10, 1, a, b));
-        let link = Link {
+    fn link(self) -> Link {
+        Link {
             up: self.rate,
             down: self.rate,
             latency: Duration::from_millis(10),
             jitter: Duration::ZERO,
             buffer: 64 * 1024,
-        };
-        simulation.commons.network.attach(ip, link);
-        let party = simulation.party_for_script();
-        let torrent = &torrents[0];
-        let pieces = torrent.pieces();
-        let first = dice.below(pieces);
-        let blocks = (0..pieces).flat_map(|piece| torrent.blocks_of((first + piece) % pieces));
-        let wishes = Wishes {
-            torrent: torrent.clone(),
-            blocks: blocks.take(self.blocks as usize).collect(),
-            extended: true,
-            pipeline: 16,
-            cancels: Chance::NEVER,
-            loses_interest: Chance::NEVER,
-        };
-        let fetcher = Box::new(Fetcher::new(wishes));
-        let peer = SocketAddr::new(ip, 6881);
-        let script = Script::new(
-            party,
-            peer,
-            simulation.daemons[0].address(),
-            torrents,
-            fetcher,
-            u64::from(index),
-        );
-        let arrives = Duration::from_micros(u64::from(index) * 50);
-        simulation
-            .commons
-            .clock
-            .after(arrives, Event::Script(party, Alarm::Connect));
-        simulation.scripts.push(script);
+        }
     }
 }
 
@@ -179,22 +148,5 @@ impl Gathered {
         };
         simulation.stop_and_drain();
         pace
-    }
-}
-
-fn settings(peers: u32) -> Settings {
-    Settings {
-        core: CoreIndex(0),
-        cores: 1,
-        peer_id: daemon::peer_id(),
-        client: "shoal/simulated".to_owned(),
-        upload_slots: None,
-        peers_max: peers + 100,
-        peers_per_address_max: 10,
-        requests_per_peer_max: 250,
-        handshake_timeout: Duration::from_secs(10),
-        idle_timeout: Duration::from_secs(180),
-        send_stall_timeout: Duration::from_secs(60),
-        files_open_max: 10,
     }
 }

@@ -14,10 +14,10 @@ use std::time::Duration;
 use shoal_proto::bitfield::Bitfield;
 use shoal_proto::info_hash::InfoHash;
 use shoal_proto::layout::{FileLength, Layout};
-use shoal_proto::peer_id::PeerId;
 use shoal_shard::{Cause, Command, Counters, Event as ShardEvent, Seeding, Settings, Shard};
 use shoal_world::{CoreIndex, FileStamp, Time};
 
+use super::dice::{Chance, Dice};
 use super::disk::{Content, Disk};
 use super::faults::Faults;
 use super::network::{Notice, Party};
@@ -30,7 +30,7 @@ const TURN_TIME: Duration = Duration::from_micros(2);
 const COMPLETION_TIME: Duration = Duration::from_nanos(300);
 
 /// Length of the stand-in for an `info` dictionary, in bytes.
-const INFO_LEN: usize = 20_000;
+pub const INFO_LEN: usize = 20_000;
 
 /// Open files beyond the setting: those that are being read cannot be closed, and 64 reads are under way at most.
 const FILES_OPEN_SLACK: usize = 64;
@@ -56,6 +56,8 @@ pub struct Options {
     pub settings: Settings,
     /// The seed of its dice.
     pub seed: u64,
+    /// How often it has not got a piece of a torrent that it serves.
+    pub absent: Chance,
 }
 
 /// Requests beyond the setting: those of four runs that were planned and then waited again.
@@ -96,6 +98,8 @@ pub struct Daemon {
     options: Options,
     torrents: Rc<[Rc<Torrent>]>,
     standing: Vec<Standing>,
+    /// Which pieces it has, of each torrent.
+    has: Vec<Vec<bool>>,
     cores: Vec<Core>,
     life: u32,
     /// Files that somebody changed or that could not be read since they were last right.
@@ -114,7 +118,13 @@ impl Daemon {
         for torrent in torrents.iter() {
             put_files(&mut commons.disks[options.disk], Time::ZERO, torrent);
         }
+        let mut dice = Dice::new(options.seed, "daemon");
+        let absent = options.absent;
+        let mut has = |torrent: &Torrent| -> Vec<bool> {
+            (0..torrent.pieces()).map(|_| !dice.happens(absent)).collect()
+        };
         Daemon {
+            has: torrents.iter().map(|torrent| has(torrent)).collect(),
             options,
             torrents: torrents.clone(),
             standing: vec![Standing::Failed; torrents.len()],
@@ -205,6 +215,13 @@ impl Daemon {
         commons
             .trace
             .note(commons.clock.now(), "daemon", format_args!("killed"));
+    }
+
+    /// Which pieces of a torrent it has.
+    pub fn has(&self, torrent: &Torrent) -> Vec<bool> {
+        let mut all = self.torrents.iter().zip(&self.has);
+        let found = all.find(|(other, _)| other.key == torrent.key);
+        found.map_or(Vec::new(), |(_, has)| has.clone())
     }
 
     /// Whether the process runs.
@@ -443,7 +460,11 @@ impl Daemon {
     }
 
     fn serve(&mut self, commons: &mut Commons, torrent: usize) {
-        let seeding = seeding(&self.torrents[torrent], &commons.disks[self.options.disk]);
+        let seeding = seeding(
+            &self.torrents[torrent],
+            &self.has[torrent],
+            &commons.disks[self.options.disk],
+        );
         let owner = Shard::owner(&seeding.info_hash, self.options.parties.len() as u16);
         self.standing[torrent] = Standing::Served;
         self.command(commons, usize::from(owner.0), Command::Add(Box::new(seeding)));
@@ -454,7 +475,7 @@ impl Daemon {
             return;
         }
         let parts = self.torrents[torrent].clone();
-        let seeding = seeding(&parts, &commons.disks[self.options.disk]);
+        let seeding = seeding(&parts, &self.has[torrent], &commons.disks[self.options.disk]);
         let owner = Shard::owner(&seeding.info_hash, self.options.parties.len() as u16);
         let disk = &commons.disks[self.options.disk];
         let wrong = parts.files.iter().position(|file| !is_right(disk, &parts, file));
@@ -521,7 +542,7 @@ fn put_files(disk: &mut Disk, now: Time, torrent: &Torrent) {
 }
 
 /// What a shard is given to serve a torrent.
-fn seeding(torrent: &Torrent, disk: &Disk) -> Seeding {
+fn seeding(torrent: &Torrent, has: &[bool], disk: &Disk) -> Seeding {
     let lengths = torrent.files.iter().map(|file| FileLength {
         len: file.len,
         padding: file.padding,
@@ -529,17 +550,16 @@ fn seeding(torrent: &Torrent, disk: &Disk) -> Seeding {
     let layout = Layout::new(torrent.piece_len, lengths).expect("the scenario's torrents are possible");
     let stamp =
         |file: &FilePart| -> Option<FileStamp> { disk.find(&file.path).map(|inode| disk.stamp(inode)) };
+    let mut have = Bitfield::none(layout.pieces());
+    for (piece, _) in layout.piece_indices().zip(has).filter(|(_, has)| **has) {
+        have.set(piece);
+    }
     Seeding {
         info_hash: InfoHash::V1(torrent.info_hash),
         info: vec![b'i'; INFO_LEN].into(),
-        have: Bitfield::all(layout.pieces()),
+        have,
         paths: torrent.files.iter().map(|file| file.path.clone()).collect(),
         stamps: torrent.files.iter().map(stamp).collect(),
         layout: Arc::new(layout),
     }
-}
-
-/// Who the daemons of the simulation say they are.
-pub fn peer_id() -> PeerId {
-    PeerId::ours(*b"simulation00")
 }

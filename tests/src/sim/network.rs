@@ -10,8 +10,10 @@
 //! Invariants: every byte that a socket took arrives once and in order, or the connection breaks and both ends are told, or
 //! an end is gone for good and cannot be told; [`Network::unaccounted_bytes`] is 0 at all times.
 
+mod connecting;
 mod datagrams;
 mod pipe;
+mod travelling;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -19,11 +21,11 @@ use std::time::Duration;
 
 use shoal_world::{Errno, Time};
 
+use super::Event;
 use super::clock::Clock;
 use super::dice::Dice;
 use super::faults::Faults;
 use super::payload::Payload;
-use super::{Event, errno};
 use pipe::Pipe;
 
 /// Largest segment: what a network card with offloads carries in one go.
@@ -284,59 +286,6 @@ impl Network {
         self.bound.insert(address, party);
     }
 
-    /// Begins to connect; [`Notice::Connected`] tells how it went.
-    pub fn connect(
-        &mut self,
-        clock: &mut Clock<Event>,
-        party: Party,
-        from: SocketAddr,
-        to: SocketAddr,
-        timeout: Duration,
-    ) -> End {
-        let end = End {
-            connection: self.connected,
-            client: true,
-        };
-        self.connected += 1;
-        let buffer = |ip| self.hosts.get(&ip).map_or(0, |host| host.link.buffer) as usize;
-        let (near, far) = (buffer(from.ip()), buffer(to.ip()));
-        let connection = Connection {
-            addresses: [from, to],
-            owners: [Some(party), None],
-            pipes: [Pipe::new(near, far), Pipe::new(far, near)],
-            established: false,
-            give_up_at: clock.now() + timeout.min(CONNECT_TIMEOUT),
-        };
-        self.connections.insert(end.connection, connection);
-        self.knock(clock, end);
-        end
-    }
-
-    fn knock(&mut self, clock: &mut Clock<Event>, end: End) {
-        let [from, to] = self.connections[&end.connection].addresses;
-        let lost = self.dice.happens(self.faults.connect_lost);
-        let arrives = self.arrives_at(clock.now(), from.ip(), to.ip(), 40);
-        if lost || self.is_cut(clock.now(), from.ip(), to.ip()) {
-            self.knock_again(clock, end);
-        } else {
-            clock.at(arrives, Event::Network(Travel::Knock(end)));
-        }
-    }
-
-    /// The SYN or its answer was lost: once more, until the time is over.
-    fn knock_again(&mut self, clock: &mut Clock<Event>, end: End) {
-        let Some(connection) = self.connections.get(&end.connection) else {
-            return;
-        };
-        let again_at = clock.now() + RETRANSMIT_AFTER;
-        if again_at >= connection.give_up_at {
-            let failed = Travel::Answered(end, Err(errno::ETIMEDOUT));
-            clock.at(connection.give_up_at, Event::Network(failed));
-        } else {
-            clock.at(again_at, Event::Network(Travel::Left(end)));
-        }
-    }
-
     /// Takes as much of `payload` as there is room for. How many bytes; 0 when the socket is full.
     ///
     /// # Errors
@@ -533,212 +482,6 @@ impl Network {
             Travel::Arrived(end) => self.arrived(clock, end),
             Travel::Datagram { from, to, bytes } => self.datagram_arrived(from, to, bytes),
         }
-    }
-
-    fn knocked(&mut self, clock: &mut Clock<Event>, end: End) {
-        let Some(connection) = self.connections.get(&end.connection) else {
-            return;
-        };
-        let [from, to] = connection.addresses;
-        let answered = |result| Event::Network(Travel::Answered(end, result));
-        let back = self.arrives_at(clock.now(), to.ip(), from.ip(), 40);
-        let Some(host) = self.hosts.get(&to.ip()).filter(|host| !host.down) else {
-            self.knock_again(clock, end);
-            return;
-        };
-        let refused = self.dice.happens(self.faults.connect_refused);
-        let Some(parties) = self.listeners.get(&to).filter(|_| !host.down && !refused) else {
-            clock.at(back, answered(Err(errno::ECONNREFUSED)));
-            return;
-        };
-        let party = self.dice.pick(parties);
-        let connection = self
-            .connections
-            .get_mut(&end.connection)
-            .expect("looked up above");
-        connection.owners[1] = Some(party);
-        connection.established = true;
-        clock.at(back, answered(Ok(())));
-        let incoming = Notice::Incoming {
-            end: end.other(),
-            from,
-        };
-        self.notices.push_back((party, incoming));
-    }
-
-    fn answered(&mut self, end: End, result: Result<(), Errno>) {
-        let Some(connection) = self.connections.get_mut(&end.connection) else {
-            return;
-        };
-        let owner = connection.owners[0];
-        if result.is_err() {
-            connection.owners[0] = None;
-            self.bury(end.connection);
-        }
-        self.notices
-            .extend(owner.map(|party| (party, Notice::Connected { end, result })));
-    }
-
-    /// A segment left, or a connection attempt is repeated: the next goes.
-    fn left(&mut self, clock: &mut Clock<Event>, end: End) {
-        let Some(connection) = self.connections.get_mut(&end.connection) else {
-            return;
-        };
-        if connection.established {
-            connection.pipes[end.index()].on_the_wire = false;
-            self.pump(clock, end);
-        } else if end.client {
-            self.knock(clock, end);
-        }
-    }
-
-    /// Puts the next segment of a pipe on the wire, if there is one and nothing is in its way.
-    fn pump(&mut self, clock: &mut Clock<Event>, end: End) {
-        let Some(connection) = self.connections.get_mut(&end.connection) else {
-            return;
-        };
-        let addresses = connection.addresses;
-        let (from, to) = (addresses[end.index()].ip(), addresses[end.other().index()].ip());
-        let mut len_max = SEGMENT_LEN_MAX;
-        if self.dice.happens(self.faults.segment_split) {
-            len_max = self.dice.within(1..=200) as usize;
-        }
-        let breaking = self
-            .breaking
-            .as_mut()
-            .filter(|breaking| end.connection == 0 && end.client == breaking.from_client && !breaking.done);
-        if let Some(breaking) = breaking {
-            if breaking.left == 0 {
-                breaking.done = true;
-                self.break_connection(clock, end.connection);
-                return;
-            }
-            len_max = len_max.min(breaking.left as usize);
-        }
-        let Some(segment) = connection.pipes[end.index()].next_segment(len_max) else {
-            return;
-        };
-        let len = match &segment {
-            Segment::Bytes(payload) => payload.len(),
-            Segment::Fin | Segment::Reset => 0,
-        };
-        if let Some(breaking) = &mut self.breaking
-            && end.connection == 0
-            && end.client == breaking.from_client
-        {
-            breaking.left = breaking.left.saturating_sub(len as u64);
-        }
-        let left_at = self.leaves_at(clock.now(), from, len + 40);
-        let mut arrives_at = self.reaches_at(left_at, from, to, len + 40);
-        if self.dice.happens(self.faults.segment_stall) {
-            arrives_at = arrives_at + self.dice.duration(Duration::ZERO..=self.faults.stall_max);
-        }
-        self.misfortunes(clock, end);
-        let connection = self
-            .connections
-            .get_mut(&end.connection)
-            .expect("looked up above");
-        let arrives_at = connection.pipes[end.index()].travels(segment, arrives_at);
-        clock.at(left_at, Event::Network(Travel::Left(end)));
-        clock.at(arrives_at, Event::Network(Travel::Arrived(end.other())));
-    }
-
-    /// What may happen to a connection whenever a segment goes.
-    fn misfortunes(&mut self, clock: &mut Clock<Event>, end: End) {
-        if self.dice.happens(self.faults.reset) {
-            self.break_connection(clock, end.connection);
-        }
-        if self.dice.happens(self.faults.half_open) {
-            clock.after(Duration::ZERO, Event::Vanish(end));
-        }
-    }
-
-    fn arrived(&mut self, clock: &mut Clock<Event>, end: End) {
-        let Some(connection) = self.connections.get(&end.connection) else {
-            return;
-        };
-        let addresses = connection.addresses;
-        let (from, to) = (addresses[end.other().index()].ip(), addresses[end.index()].ip());
-        let unreachable = self.is_cut(clock.now(), from, to) || self.host(to).down;
-        if unreachable {
-            self.again(clock, end);
-            return;
-        }
-        let connection = self
-            .connections
-            .get_mut(&end.connection)
-            .expect("looked up above");
-        let pipe = &mut connection.pipes[end.other().index()];
-        pipe.unreachable_since = None;
-        let Some(segment) = pipe.next_arrival() else {
-            return;
-        };
-        if connection.owners[end.index()].is_none() {
-            self.ledger.lost += pipe.drop_arrived(&segment);
-            match segment {
-                Segment::Bytes(_) => self.reset(clock, end),
-                Segment::Fin => {}
-                Segment::Reset => self.ledger.lost += connection.pipes[end.index()].breaks(),
-            }
-            self.bury(end.connection);
-            return;
-        }
-        let freed = pipe.arrived(segment);
-        self.ledger.lost += freed.lost;
-        if freed.broken {
-            // An error ends both directions of this end.
-            let back = &mut connection.pipes[end.index()];
-            self.ledger.lost += back.breaks();
-            self.tell_writable(end);
-        }
-        if freed.room {
-            self.tell_writable(end.other());
-        }
-        self.tell(end, Notice::Readable(end));
-        self.pump(clock, end.other());
-        self.bury(end.connection);
-    }
-
-    /// A segment was lost on the way: TCP sends it again, for a long time.
-    fn again(&mut self, clock: &mut Clock<Event>, end: End) {
-        let now = clock.now();
-        let Some(connection) = self.connections.get_mut(&end.connection) else {
-            return;
-        };
-        let pipe = &mut connection.pipes[end.other().index()];
-        let since = *pipe.unreachable_since.get_or_insert(now);
-        let forgotten = connection.owners[end.other().index()].is_none() && pipe.only_resets();
-        if now.since(since) <= UNREACHABLE_TIMEOUT && !forgotten {
-            clock.after(RETRANSMIT_AFTER, Event::Network(Travel::Arrived(end)));
-            return;
-        }
-        self.ledger.lost += pipe.gives_up();
-        let back = &mut connection.pipes[end.index()];
-        self.ledger.lost += back.breaks();
-        back.receiver_breaks();
-        self.tell(end.other(), Notice::Readable(end.other()));
-        self.tell_writable(end.other());
-        self.bury(end.connection);
-    }
-
-    /// Sends a reset from an end, and drops what it had not sent.
-    fn reset(&mut self, clock: &mut Clock<Event>, end: End) {
-        let Some(connection) = self.connections.get_mut(&end.connection) else {
-            return;
-        };
-        let addresses = connection.addresses;
-        self.ledger.lost += connection.pipes[end.index()].drop_unsent();
-        if connection.owners[end.index()].is_none() {
-            self.ledger.lost += connection.pipes[end.other().index()].drop_unread();
-        }
-        let (from, to) = (addresses[end.index()].ip(), addresses[end.other().index()].ip());
-        let arrives_at = self.arrives_at(clock.now(), from, to, 40);
-        let connection = self
-            .connections
-            .get_mut(&end.connection)
-            .expect("looked up above");
-        let arrives_at = connection.pipes[end.index()].travels(Segment::Reset, arrives_at);
-        clock.at(arrives_at, Event::Network(Travel::Arrived(end.other())));
     }
 
     fn tell(&mut self, end: End, notice: Notice) {

@@ -4,6 +4,7 @@
 //! (again, if that failed), sends what the behaviour said as its socket takes it, reads as fast as its appetite is, and
 //! lets the tap judge what it heard. A behaviour is satisfied when it has what it came for; a run is over when all are.
 
+mod babbler;
 mod fetcher;
 mod nuisance;
 
@@ -21,6 +22,7 @@ use super::taps::Heard;
 use super::torrent::Torrent;
 use super::{Commons, Event};
 
+pub use babbler::Babbler;
 pub use fetcher::{Fetcher, Wishes};
 pub use nuisance::{LIES, Nuisance, Offence};
 
@@ -172,8 +174,8 @@ impl Script {
     }
 
     /// The network has something for it.
-    pub fn noticed(&mut self, commons: &mut Commons, notice: Notice) {
-        match notice {
+    pub fn noticed(&mut self, commons: &mut Commons, notice: &Notice) {
+        match *notice {
             Notice::Connected { end, result } if self.end == Some(end) => match result {
                 Ok(()) => {
                     self.stands = true;

@@ -284,7 +284,7 @@ impl Swarm {
             .trace
             .note(now, "scenario", format_args!("{step:?}"));
         match step {
-            Step::Begin => self.set_faults(self.faults.clone()),
+            Step::Begin => self.simulation.set_faults(&self.faults),
             Step::End => self.end_faults(),
             Step::Kill => self.kill(),
             Step::Start => {
@@ -319,20 +319,9 @@ impl Swarm {
             .after(LOOK_EVERY, super::Event::Step(Step::Look));
     }
 
-    fn set_faults(&mut self, faults: Faults) {
-        let Simulation { daemons, commons, .. } = &mut self.simulation;
-        for daemon in daemons {
-            daemon.set_faults(&faults);
-        }
-        for disk in &mut commons.disks {
-            disk.faults = faults.clone();
-        }
-        commons.network.faults = faults;
-    }
-
     fn end_faults(&mut self) {
         self.faults_over = true;
-        self.set_faults(Faults::NONE);
+        self.simulation.set_faults(&Faults::NONE);
         for disk in &mut self.simulation.commons.disks {
             disk.heal();
         }

@@ -5,21 +5,17 @@
 //! peers, one that knows the extensions, one that does not, one that reads slowly. Whatever happens to them, all three have
 //! their blocks in the end, and nothing is left after the stop.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use shoal_shard::Settings;
-use shoal_world::{CoreIndex, Time};
+use shoal_world::Time;
 
-use super::daemon::{self, Daemon, Options};
-use super::dice::Chance;
-use super::disk::{Disk, Drive};
-use super::network::Link;
-use super::scripts::{Alarm, Fetcher, Script, Wishes};
+use super::Simulation;
+use super::cast::{self, Guest};
+use super::disk::Drive;
+use super::scripts::{Fetcher, Wishes};
 use super::swarm::{Defect, caught};
 use super::torrent::Torrent;
-use super::{Event, Simulation};
 
 /// Virtual time in which the three peers have everything, whatever happened: waiting for a silent connection takes three
 /// minutes, and no more than one thing goes wrong.
@@ -104,69 +100,25 @@ fn small() -> Simulation {
     let mut simulation = Simulation::new(1);
     let torrent = Torrent::new(77, 32_768, &[200_000, -1_000, 3, 0, 300_000]);
     let torrents: Rc<[Rc<Torrent>]> = vec![Rc::new(torrent)].into();
-    simulation.commons.disks.push(Disk::new(1, Drive::FLASH));
-    let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 6881);
-    simulation.commons.network.attach(address.ip(), Link::FAST);
-    let options = Options {
-        address,
-        parties: simulation.parties_for_daemon(1),
-        disk: 0,
-        extents: 2,
-        frames: 1,
-        buffers: 4,
-        descriptors: 100,
-        settings: settings(),
-        seed: 1,
-    };
-    let daemon = Daemon::new(&mut simulation.commons, options, &torrents);
-    simulation.add_daemon(daemon);
+    let mut options = cast::options(&mut simulation, 1, 1, Drive::FLASH);
+    options.settings.files_open_max = 2;
+    cast::start(&mut simulation, options, &torrents);
     for (index, extended) in [true, false, true].into_iter().enumerate() {
-        let ip = IpAddr::V4(Ipv4Addr::new(10, 1, 0, index as u8 + 1));
-        let link = Link {
-            buffer: 12_000,
-            ..Link::FAST
-        };
-        simulation.commons.network.attach(ip, link);
-        let party = simulation.party_for_script();
         let wishes = Wishes {
-            torrent: torrents[0].clone(),
-            blocks: (0..torrents[0].pieces())
-                .flat_map(|piece| torrents[0].blocks_of(piece))
-                .collect(),
+            blocks: torrents[0].blocks().collect(),
             extended,
             pipeline: 3,
-            cancels: Chance::NEVER,
-            loses_interest: Chance::NEVER,
+            ..Wishes::plain(&torrents[0])
         };
-        let peer = SocketAddr::new(ip, 6881);
-        let fetcher = Box::new(Fetcher::new(wishes));
-        let mut script = Script::new(party, peer, address, &torrents, fetcher, index as u64);
-        if index == 2 {
-            script = script.with_appetite(6_000, Duration::from_millis(5));
-        }
-        let arrives = Duration::from_millis(index as u64);
-        simulation
-            .commons
-            .clock
-            .after(arrives, Event::Script(party, Alarm::Connect));
-        simulation.scripts.push(script);
+        let guest = Guest {
+            host: index as u16 + 1,
+            link: cast::NARROW,
+            behaviour: Box::new(Fetcher::new(wishes)),
+            appetite: (index == 2).then_some((6_000, Duration::from_millis(5))),
+            arrives: Duration::from_millis(index as u64),
+            seed: index as u64,
+        };
+        cast::invite(&mut simulation, &torrents, guest);
     }
     simulation
-}
-
-fn settings() -> Settings {
-    Settings {
-        core: CoreIndex(0),
-        cores: 1,
-        peer_id: daemon::peer_id(),
-        client: "shoal/simulated".to_owned(),
-        upload_slots: None,
-        peers_max: 100,
-        peers_per_address_max: 10,
-        requests_per_peer_max: 50,
-        handshake_timeout: Duration::from_secs(10),
-        idle_timeout: Duration::from_secs(180),
-        send_stall_timeout: Duration::from_secs(60),
-        files_open_max: 2,
-    }
 }

@@ -39,6 +39,8 @@ pub struct Taps {
     taps: BTreeMap<u32, Tap>,
     /// Bytes that rotted on disk: torrent and offset. They may arrive as they are.
     rotten: BTreeSet<(u64, u64)>,
+    /// Which pieces the daemon has, by torrent.
+    possession: BTreeMap<u64, Vec<bool>>,
     delivered_bytes: u64,
     rotten_blocks: u64,
 }
@@ -95,6 +97,11 @@ impl Taps {
         self.taps.remove(&connection);
     }
 
+    /// The daemon has these pieces of a torrent, and must say so.
+    pub fn possesses(&mut self, torrent: &Torrent, has: Vec<bool>) {
+        self.possession.insert(torrent.key, has);
+    }
+
     /// A byte of a torrent that is not what it was, on disk and without a stamp telling.
     pub fn rots(&mut self, torrent: &Torrent, offset: u64) {
         self.rotten.insert((torrent.key, offset));
@@ -140,6 +147,7 @@ impl Taps {
             } else {
                 let message = parse(frame).unwrap_or_else(|| panic!("the daemon said nonsense: {frame:?}"));
                 tap.check_message(&message);
+                tap.check_possession(&message, &self.possession);
                 heard.push(Heard::Message(message));
             }
             tap.messages += 1;
@@ -255,6 +263,28 @@ impl Tap {
             Message::Cancel(_) => panic!("a seed takes nothing back"),
             Message::KeepAlive | Message::NotInterested | Message::Have { .. } | Message::Piece { .. } => {}
         }
+    }
+
+    /// What the daemon says it has is what it has.
+    fn check_possession(&self, message: &Message, possession: &BTreeMap<u64, Vec<bool>>) {
+        let torrent = self.torrent.as_ref().expect("only known torrents are served");
+        let Some(has) = possession.get(&torrent.key) else {
+            return;
+        };
+        let says: Vec<bool> = match message {
+            Message::HaveAll => vec![true; has.len()],
+            Message::HaveNone => vec![false; has.len()],
+            Message::Bitfield { bits } => (0..bits.len() * 8)
+                .map(|piece| bits[piece / 8] & 0x80 >> (piece % 8) != 0)
+                .collect(),
+            _ => return,
+        };
+        let (pieces, spare) = says.split_at(has.len());
+        assert!(
+            pieces == has,
+            "the daemon says that it has other pieces than it has"
+        );
+        assert!(!spare.contains(&true), "spare bits of a bitfield are zero");
     }
 
     fn check_extended(&self, id: u8, payload: &[u8], private: bool) {
@@ -375,7 +405,7 @@ fn parse(frame: &[u8]) -> Option<Message> {
 }
 
 /// The ids of an extension handshake: what stands in its dictionary `m`.
-fn extension_ids(payload: &[u8]) -> BTreeMap<Vec<u8>, u8> {
+pub(super) fn extension_ids(payload: &[u8]) -> BTreeMap<Vec<u8>, u8> {
     let Some(Value::Dictionary(entries)) = Value::decode(payload) else {
         return BTreeMap::new();
     };

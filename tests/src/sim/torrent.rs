@@ -85,12 +85,22 @@ impl Torrent {
 
     /// The blocks of a piece.
     pub fn blocks_of(&self, piece: u32) -> impl Iterator<Item = Block> + use<> {
+        self.cut(piece, BLOCK_LEN)
+    }
+
+    /// A piece cut into blocks of another length.
+    pub fn cut(&self, piece: u32, block_len: u32) -> impl Iterator<Item = Block> + use<> {
         let len = self.len_of(piece).unwrap_or(0);
-        (0..len).step_by(BLOCK_LEN as usize).map(move |offset| Block {
+        (0..len).step_by(block_len as usize).map(move |offset| Block {
             piece,
             offset,
-            len: BLOCK_LEN.min(len - offset),
+            len: block_len.min(len - offset),
         })
+    }
+
+    /// All blocks, in order.
+    pub fn blocks(&self) -> impl Iterator<Item = Block> + '_ {
+        (0..self.pieces()).flat_map(|piece| self.blocks_of(piece))
     }
 
     /// Where a block stands in the torrent. `None`: nowhere.

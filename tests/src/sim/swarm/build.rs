@@ -1,99 +1,74 @@
 //! Who takes part in a swarm: what the seed chooses before anything happens.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
 use shoal_shard::Settings;
-use shoal_world::CoreIndex;
 
-use super::super::daemon::{self, Daemon, Options};
+use super::super::Simulation;
+use super::super::cast::{self, Guest};
 use super::super::dice::{Chance, Dice};
-use super::super::disk::{Disk, Drive};
+use super::super::disk::Drive;
 use super::super::network::Link;
-use super::super::scripts::{Alarm, Behaviour, Fetcher, LIES, Nuisance, Offence, Script, Wishes};
+use super::super::scripts::{Babbler, Behaviour, Fetcher, LIES, Nuisance, Offence, Wishes};
 use super::super::torrent::Torrent;
-use super::super::{Event, Simulation};
-use crate::sample::Block;
+use crate::sample::{BLOCK_LEN, Block};
 
 /// Peers come within this time.
 const ARRIVALS: Duration = Duration::from_secs(20);
 
-/// Blocks that one peer wants at most: 4 MiB, or the debug build would spend its time copying.
-const BLOCKS_MAX: usize = 256;
+/// Bytes that one peer wants at most; with more, the tests would spend their time copying.
+const BYTES_MAX: usize = 4 << 20;
 
 /// The daemon, its peers and their torrents.
 pub(super) fn simulation(seed: u64, dice: &mut Dice) -> (Simulation, Rc<[Rc<Torrent>]>) {
     let mut simulation = Simulation::new(seed);
     let torrents: Vec<Rc<Torrent>> = (0..dice.within(1..=4)).map(|_| Rc::new(torrent(dice))).collect();
     let torrents: Rc<[Rc<Torrent>]> = torrents.into();
+    let cores = dice.within(1..=3) as u16;
     let drive = dice.pick(&[Drive::FLASH, Drive::FLASH, Drive::SPINNING]);
-    simulation.commons.disks.push(Disk::new(seed, drive));
-    let options = options(&mut simulation, seed, dice);
-    let (address, settings) = (options.address, options.settings.clone());
-    let daemon = Daemon::new(&mut simulation.commons, options, &torrents);
-    simulation.add_daemon(daemon);
-    for index in 0..dice.within(2..=20) {
-        let ip = IpAddr::V4(Ipv4Addr::new(10, 1, 0, index as u8 + 1));
-        simulation.commons.network.attach(ip, link(dice));
-        let party = simulation.party_for_script();
+    let mut options = cast::options(&mut simulation, cores, seed, drive);
+    options.settings = settings(dice);
+    options.extents = dice.pick(&[2, 3, 4, 8, 16, 64]);
+    options.frames = dice.pick(&[0, 1, 2, 8, 32]);
+    options.buffers = dice.pick(&[2, 8, 64]);
+    // The session keeps files to their share of the descriptors; what is left is for connections.
+    options.descriptors = options.settings.files_open_max as usize + dice.pick(&[6, 30, 1000]);
+    options.absent = dice.pick(&[Chance::NEVER, Chance::NEVER, Chance::one_in(5)]);
+    let settings = options.settings.clone();
+    cast::start(&mut simulation, options, &torrents);
+    for index in 0..dice.within(2..=20) as u16 {
+        // Some share a host, as people behind one router do.
+        let host = if index > 0 && dice.below(6) == 0 {
+            index
+        } else {
+            index + 1
+        };
         let torrent = torrents[dice.below(torrents.len() as u32) as usize].clone();
-        let behaviour = behaviour(&torrent, &settings, dice);
-        let mut script = Script::new(
-            party,
-            SocketAddr::new(ip, 6881),
-            address,
-            &torrents,
-            behaviour,
-            dice.word(),
-        );
-        if dice.below(5) == 0 {
-            script = script.with_appetite(dice.within(500..=60_000) as usize, Duration::from_millis(100));
-        }
-        let arrives = dice.duration(Duration::ZERO..=ARRIVALS);
-        simulation
-            .commons
-            .clock
-            .after(arrives, Event::Script(party, Alarm::Connect));
-        simulation.scripts.push(script);
+        let has = simulation.daemons[0].has(&torrent);
+        let guest = Guest {
+            host,
+            link: link(dice),
+            behaviour: behaviour(&torrent, &has, &settings, dice),
+            appetite: (dice.below(5) == 0)
+                .then(|| (dice.within(500..=60_000) as usize, Duration::from_millis(100))),
+            arrives: dice.duration(Duration::ZERO..=ARRIVALS),
+            seed: dice.word(),
+        };
+        cast::invite(&mut simulation, &torrents, guest);
     }
     (simulation, torrents)
-}
-
-fn options(simulation: &mut Simulation, seed: u64, dice: &mut Dice) -> Options {
-    let address: SocketAddr = "10.0.0.1:6881".parse().expect("an address");
-    simulation.commons.network.attach(address.ip(), Link::FAST);
-    let cores = dice.within(1..=3) as u16;
-    let settings = settings(dice);
-    Options {
-        address,
-        parties: simulation.parties_for_daemon(cores),
-        disk: 0,
-        extents: dice.pick(&[2, 3, 4, 8, 16, 64]),
-        frames: dice.pick(&[0, 1, 2, 8, 32]),
-        buffers: dice.pick(&[2, 8, 64]),
-        // The session keeps files to their share of the descriptors; what is left is for connections.
-        descriptors: settings.files_open_max as usize + dice.pick(&[6, 30, 1000]),
-        settings,
-        seed,
-    }
 }
 
 /// What an operator may choose, from the narrow to the generous.
 fn settings(dice: &mut Dice) -> Settings {
     Settings {
-        core: CoreIndex(0),
-        cores: 1,
-        peer_id: daemon::peer_id(),
-        client: "shoal/simulated".to_owned(),
         upload_slots: dice.pick(&[None, None, Some(1), Some(4)]),
         peers_max: dice.pick(&[6, 30, 1000]),
         peers_per_address_max: dice.pick(&[1, 3, 100]),
         requests_per_peer_max: dice.pick(&[50, 250, 500]),
-        handshake_timeout: Duration::from_secs(10),
-        idle_timeout: Duration::from_secs(180),
-        send_stall_timeout: Duration::from_secs(60),
         files_open_max: dice.pick(&[1, 4, 100]),
+        ..cast::settings()
     }
 }
 
@@ -129,7 +104,12 @@ fn link(dice: &mut Dice) -> Link {
     }
 }
 
-fn behaviour(torrent: &Rc<Torrent>, settings: &Settings, dice: &mut Dice) -> Box<dyn Behaviour> {
+fn behaviour(
+    torrent: &Rc<Torrent>,
+    has: &[bool],
+    settings: &Settings,
+    dice: &mut Dice,
+) -> Box<dyn Behaviour> {
     let offence = match dice.below(20) {
         0 => Offence::Mute,
         1 => Offence::Silent,
@@ -137,38 +117,48 @@ fn behaviour(torrent: &Rc<Torrent>, settings: &Settings, dice: &mut Dice) -> Box
         4 => Offence::Greedy,
         5 => Offence::Spoofer,
         6 if dice.below(2) == 0 => Offence::SelfConnector(*settings.peer_id.as_bytes()),
-        _ => return Box::new(Fetcher::new(wishes(torrent, settings, dice))),
+        7 => {
+            return Box::new(Babbler::new(
+                torrent,
+                (0..300).map(|_| dice.word() as u8).collect(),
+            ));
+        }
+        _ => return Box::new(Fetcher::new(wishes(torrent, has, settings, dice))),
     };
     Box::new(Nuisance::new(offence, torrent))
 }
 
-fn wishes(torrent: &Rc<Torrent>, settings: &Settings, dice: &mut Dice) -> Wishes {
-    let mut blocks: Vec<Block> = Vec::new();
-    if torrent.pieces() > 2_000 {
-        for _ in 0..8 {
-            let piece = dice.below(torrent.pieces());
-            blocks.extend(torrent.blocks_of(piece).take(8));
-        }
-        blocks.extend(torrent.blocks_of(torrent.pieces() - 1).last());
-    } else {
-        blocks.extend((0..torrent.pieces()).flat_map(|piece| torrent.blocks_of(piece)));
+fn wishes(torrent: &Rc<Torrent>, has: &[bool], settings: &Settings, dice: &mut Dice) -> Wishes {
+    let mut pieces: Vec<u32> = (0..torrent.pieces())
+        .filter(|piece| has[*piece as usize])
+        .collect();
+    if pieces.len() > 2_000 {
+        dice.shuffle(&mut pieces);
+        pieces.truncate(8);
     }
+    // Most clients ask for 16 KiB, but the protocol does not.
+    let len = dice.pick(&[BLOCK_LEN, BLOCK_LEN, BLOCK_LEN, 1_000, 128 * 1024, 99_999]);
+    let mut blocks: Vec<Block> = pieces
+        .into_iter()
+        .flat_map(|piece| torrent.cut(piece, len).take(8))
+        .collect();
     if dice.below(2) == 0 {
         dice.shuffle(&mut blocks);
     }
     if dice.below(3) == 0 {
-        blocks.truncate(1 + dice.below(blocks.len() as u32) as usize);
+        blocks.truncate(1 + dice.below(blocks.len().max(1) as u32) as usize);
     }
-    blocks.truncate(BLOCKS_MAX);
-    let pipeline = dice
-        .pick(&[1, 4, 16, 64, 400])
-        .min(settings.requests_per_peer_max as usize);
+    blocks.truncate(BYTES_MAX / len as usize);
+    let pipeline = dice.pick(&[1, 4, 16, 64, 400]);
+    let extended = dice.below(3) > 0;
     Wishes {
         torrent: torrent.clone(),
         blocks,
-        extended: dice.below(3) > 0,
-        pipeline,
+        metadata: extended && dice.below(4) == 0,
+        extended,
+        pipeline: pipeline.min(settings.requests_per_peer_max as usize),
         cancels: dice.pick(&[Chance::NEVER, Chance::NEVER, Chance::one_in(20)]),
         loses_interest: dice.pick(&[Chance::NEVER, Chance::NEVER, Chance::one_in(100)]),
+        tells: dice.below(3) == 0,
     }
 }
