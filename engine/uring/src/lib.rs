@@ -15,6 +15,7 @@ mod files;
 mod frames;
 pub mod hash;
 pub mod kernel;
+mod lent;
 mod listen;
 mod mailbox;
 mod memory;

@@ -5,6 +5,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use shoal_world::{Gather, Socket};
 
+use crate::lent::Lent;
+use crate::memory::VECTORS_MAX;
+
 /// Bits of a generation that fit beside kind and slot in an entry's user data.
 pub(crate) const GENERATION_MASK: u32 = 0x00ff_ffff;
 
@@ -19,19 +22,20 @@ pub(crate) struct Connection {
     /// A receive of exactly this many bytes is under way, into this memory.
     pub(crate) exact: Option<Vec<u8>>,
     /// A gathered send is under way.
-    pub(crate) sending: Option<Sending>,
+    sending: Option<Sending>,
+    /// What the kernel reads as long as a gathered send is under way.
+    header: Lent<libc::msghdr>,
     /// A poll for room in the socket's buffer is armed.
     pub(crate) polling: bool,
     /// A cancellation is under way: the socket closes when everything has ended.
     pub(crate) closing: Option<Closing>,
 }
 
-/// Memory that a gathered send points into, at an address of its own until the send ended.
-pub(crate) struct Sending {
-    /// Holds the bytes that `vectors` point to.
-    pub(crate) _gather: Box<Gather>,
-    pub(crate) vectors: Vec<libc::iovec>,
-    pub(crate) header: libc::msghdr,
+/// Memory that the header of a gathered send points to. It stands elsewhere, so this may be moved.
+struct Sending {
+    /// Holds the bytes that `_vectors` point to.
+    _gather: Box<Gather>,
+    _vectors: Vec<libc::iovec>,
 }
 
 /// How far the end of a connection is.
@@ -47,6 +51,33 @@ impl Connection {
     /// Nothing is under way in the kernel: the socket may close.
     pub(crate) fn is_quiet(&self) -> bool {
         !self.receiving && self.exact.is_none() && self.sending.is_none() && !self.polling
+    }
+
+    /// A gathered send begins: keeps its memory until it ended, and says where its header stands.
+    pub(crate) fn begins_sending(
+        &mut self,
+        gather: Box<Gather>,
+        mut vectors: Vec<libc::iovec>,
+    ) -> *const libc::msghdr {
+        assert!(self.sending.is_none(), "two sends on one socket");
+        let header = self.header.as_ptr();
+        // SAFETY: no send is under way, so nobody else looks at the header.
+        unsafe {
+            (*header).msg_iov = vectors.as_mut_ptr();
+            // A gather of more parts is sent in part, which is what a full socket does as well.
+            (*header).msg_iovlen = vectors.len().min(VECTORS_MAX);
+        }
+        self.sending = Some(Sending {
+            _gather: gather,
+            _vectors: vectors,
+        });
+        header
+    }
+
+    /// It ended: its memory goes.
+    pub(crate) fn ends_sending(&mut self) {
+        let sending = self.sending.take();
+        assert!(sending.is_some(), "a send completed that nobody started");
     }
 
     /// Somebody asked for bytes and has not been told the end.
@@ -65,8 +96,7 @@ impl Connection {
 
 struct Slot {
     generation: u32,
-    /// Boxed: what the kernel points into must not move when the table grows.
-    connection: Option<Box<Connection>>,
+    connection: Option<Connection>,
 }
 
 /// Slots with generations; a handle of an earlier life finds nothing.
@@ -78,16 +108,19 @@ pub(crate) struct Sockets {
 
 impl Sockets {
     pub(crate) fn insert(&mut self, stream: OwnedFd, address: SocketAddr) -> Socket {
-        let connection = Box::new(Connection {
+        // SAFETY: `msghdr` is plain data for which all zeroes is a value.
+        let header = unsafe { std::mem::zeroed() };
+        let connection = Connection {
             stream: TcpStream::from(stream),
             address,
             receiving: false,
             parked: false,
             exact: None,
             sending: None,
+            header: Lent::new(header),
             polling: false,
             closing: None,
-        });
+        };
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {
                 generation: 0,
@@ -106,7 +139,7 @@ impl Sockets {
     pub(crate) fn get(&mut self, socket: Socket) -> Option<&mut Connection> {
         let slot = self.slots.get_mut(socket.slot as usize)?;
         if slot.generation == socket.generation {
-            slot.connection.as_deref_mut()
+            slot.connection.as_mut()
         } else {
             None
         }
@@ -128,7 +161,7 @@ impl Sockets {
     }
 
     /// Ends this life of the slot.
-    pub(crate) fn remove(&mut self, socket: Socket) -> Box<Connection> {
+    pub(crate) fn remove(&mut self, socket: Socket) -> Connection {
         let slot = &mut self.slots[socket.slot as usize];
         assert_eq!(slot.generation, socket.generation, "a socket was removed twice");
         let connection = slot.connection.take().expect("a socket was removed twice");

@@ -14,6 +14,7 @@ use slab::Slab;
 
 use super::{Kernel, Kind};
 use crate::address::{RawAddress, mapped, parse, unmap};
+use crate::lent::Lent;
 use crate::received::{BUFFER_LEN, GROUP};
 
 /// Bytes that the kernel leaves for the sender's address before the payload.
@@ -32,8 +33,8 @@ pub(super) struct Datagrams {
     socket: UdpSocket,
     /// The socket's family is IPv6, and IPv4 comes and goes inside it.
     is_v6: bool,
-    /// Tells the kernel of [`NAME_LEN`]. Boxed: it is read as long as a receive is armed.
-    shape: Box<libc::msghdr>,
+    /// Tells the kernel of [`NAME_LEN`], which reads it as long as a receive is armed. Nobody writes to it.
+    shape: Lent<libc::msghdr>,
     receiving: Receiving,
     sends: Slab<Box<Sending>>,
 }
@@ -57,12 +58,12 @@ struct Sending {
 impl Datagrams {
     pub(super) fn new(socket: UdpSocket) -> Datagrams {
         // SAFETY: `msghdr` is plain data for which all zeroes is a value.
-        let mut shape: Box<libc::msghdr> = Box::new(unsafe { std::mem::zeroed() });
+        let mut shape: libc::msghdr = unsafe { std::mem::zeroed() };
         shape.msg_namelen = NAME_LEN as libc::socklen_t;
         Datagrams {
             is_v6: socket.local_addr().is_ok_and(|address| address.is_ipv6()),
             socket,
-            shape,
+            shape: Lent::new(shape),
             receiving: Receiving::No,
             sends: Slab::new(),
         }
@@ -88,7 +89,7 @@ impl Kernel {
         let datagrams = self.expect_datagrams();
         datagrams.receiving = Receiving::Armed;
         let fd = types::Fd(datagrams.socket.as_raw_fd());
-        let entry = opcode::RecvMsgMulti::new(fd, &raw const *datagrams.shape, GROUP).build();
+        let entry = opcode::RecvMsgMulti::new(fd, datagrams.shape.as_ptr(), GROUP).build();
         self.push(&entry.user_data(Kind::ReceiveDatagram.on_slot(0)));
     }
 
@@ -118,7 +119,9 @@ impl Kernel {
         let buffer = self.memory.received.take(index, len);
         let bytes = self.memory.received.bytes(buffer);
         let datagrams = self.datagrams.as_ref().expect("a datagram came by a socket");
-        let whole = RecvMsgOut::parse(bytes, &datagrams.shape).ok().filter(|message| {
+        // SAFETY: nobody writes to the shape.
+        let shape = unsafe { datagrams.shape.get() };
+        let whole = RecvMsgOut::parse(bytes, shape).ok().filter(|message| {
             !message.is_payload_truncated() && message.payload_data().len() <= DATAGRAM_LEN_MAX as usize
         });
         let origin = whole.and_then(|message| {

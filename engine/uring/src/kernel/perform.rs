@@ -11,9 +11,9 @@ use super::datagrams::Datagrams;
 use super::{Kernel, Kind};
 use crate::files::{Lookup, Syncing, Transfer, c_path};
 use crate::mailbox::HandedOver;
-use crate::memory::{Arena, VECTORS_MAX};
+use crate::memory::Arena;
 use crate::received::GROUP;
-use crate::sockets::{Closing, Sending};
+use crate::sockets::Closing;
 use crate::stamp::STATX_MASK;
 
 /// Permissions of a file that is made here, less what the process's umask takes: its owner decides who may read.
@@ -146,20 +146,9 @@ impl Kernel {
     fn send(&mut self, socket: Socket, gather: Box<Gather>) {
         let vectors = self.vectors(&gather);
         let connection = self.sockets.expect_open(socket);
-        assert!(connection.sending.is_none(), "two sends on one socket");
-        let fd = types::Fd(connection.stream.as_raw_fd());
-        // SAFETY: `msghdr` is plain data for which all zeroes is a value.
-        let header = unsafe { std::mem::zeroed() };
-        let sending = connection.sending.insert(Sending {
-            _gather: gather,
-            vectors,
-            header,
-        });
-        sending.header.msg_iov = sending.vectors.as_mut_ptr();
-        // A gather of more parts is sent in part, which is what a full socket does as well.
-        sending.header.msg_iovlen = sending.vectors.len().min(VECTORS_MAX);
-        // The connection is boxed, so the header stays where it is until the send ended.
-        let entry = opcode::SendMsg::new(fd, &raw const sending.header)
+        let fd = types::Fd(connection.raw());
+        let header = connection.begins_sending(gather, vectors);
+        let entry = opcode::SendMsg::new(fd, header)
             .flags((libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as u32)
             .build();
         self.push(&entry.user_data(Kind::Send.on_socket(socket)));
