@@ -4,36 +4,32 @@
 //! So a page that was ever sent is never written again: a framed extent is written once, and emptied by punching a
 //! hole, which gives its pages back when the last reference goes. Writing it again takes new pages.
 
-use std::fs::File;
+mod memory_file;
+
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
+use std::os::fd::BorrowedFd;
 
 use shoal_world::{Errno, FRAME_LEN, Frame};
 
-use crate::memory::VECTORS_MAX;
-use crate::stamp::last_errno;
+pub(crate) use memory_file::MemoryFile;
 
 /// The memory file and which of its places are written.
 pub(crate) struct Frames {
-    file: File,
+    file: MemoryFile,
     written: Vec<bool>,
 }
 
 impl Frames {
-    /// A memory file with room for `count` framed extents; it takes memory only as they are written.
+    /// A memory file with room for `count` framed extents.
     pub(crate) fn new(count: u32) -> io::Result<Frames> {
-        // SAFETY: the name is a NUL-terminated static.
-        let fd = unsafe { libc::memfd_create(c"shoal-frames".as_ptr(), libc::MFD_CLOEXEC) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the descriptor was just made and nobody else owns it.
-        let file = unsafe { File::from_raw_fd(fd) };
-        file.set_len(u64::from(count) * u64::from(FRAME_LEN))?;
-        Ok(Frames {
-            file,
-            written: vec![false; count as usize],
-        })
+        let file = MemoryFile::new(u64::from(count) * u64::from(FRAME_LEN))?;
+        Ok(Frames::of(file, count))
+    }
+
+    /// The same in a file that is there, and empty.
+    pub(crate) fn of(file: MemoryFile, count: u32) -> Frames {
+        let written = vec![false; count as usize];
+        Frames { file, written }
     }
 
     pub(crate) fn count(&self) -> u32 {
@@ -48,28 +44,19 @@ impl Frames {
         let written = &mut self.written[frame.0 as usize];
         assert!(!*written, "a framed extent was written twice");
         *written = true;
-        let mut offset = u64::from(frame.0) * u64::from(FRAME_LEN);
+        let mut offset = start_of(frame);
         let end = offset + u64::from(FRAME_LEN);
         let mut parts = parts;
         while !parts.is_empty() {
-            // SAFETY: the caller's promise; the count is within the kernel's limit.
-            let wrote = unsafe {
-                libc::pwritev(
-                    self.file.as_raw_fd(),
-                    parts.as_ptr(),
-                    parts.len().min(VECTORS_MAX) as libc::c_int,
-                    offset as i64,
-                )
-            };
-            if wrote < 0 {
-                let errno = last_errno();
-                if errno == Errno(libc::EINTR) {
-                    continue;
+            // SAFETY: the caller's promise.
+            match unsafe { self.file.write(parts, offset) } {
+                Ok(wrote) => {
+                    offset += wrote as u64;
+                    parts = advance(parts, wrote);
                 }
-                return Err(errno);
+                Err(Errno(libc::EINTR)) => {}
+                Err(errno) => return Err(errno),
             }
-            offset += wrote as u64;
-            parts = advance(parts, wrote as usize);
         }
         assert!(offset <= end, "a framed extent got more bytes than it holds");
         Ok(())
@@ -77,11 +64,7 @@ impl Frames {
 
     /// Gives the pages of a framed extent back; those on their way live until they arrived.
     pub(crate) fn discard(&mut self, frame: Frame) {
-        let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
-        let offset = i64::from(frame.0) * i64::from(FRAME_LEN);
-        // SAFETY: no memory is passed.
-        let result = unsafe { libc::fallocate(self.file.as_raw_fd(), mode, offset, i64::from(FRAME_LEN)) };
-        assert!(result == 0, "a hole in a memory file is always granted");
+        self.file.punch(start_of(frame), FRAME_LEN);
         self.written[frame.0 as usize] = false;
     }
 
@@ -95,27 +78,19 @@ impl Frames {
     ) -> Result<u32, Errno> {
         assert!(self.written[frame.0 as usize], "an empty framed extent was sent");
         assert!(start + len <= FRAME_LEN, "a range outside its framed extent");
-        let mut offset = i64::from(frame.0) * i64::from(FRAME_LEN) + i64::from(start);
         loop {
-            // SAFETY: both descriptors are open, `offset` is valid for writing.
-            let sent = unsafe {
-                libc::sendfile(
-                    socket.as_raw_fd(),
-                    self.file.as_raw_fd(),
-                    &raw mut offset,
-                    len as usize,
-                )
-            };
-            if sent >= 0 {
-                return Ok(sent as u32);
-            }
-            match last_errno() {
-                Errno(libc::EINTR) => {}
-                Errno(libc::EAGAIN) => return Ok(0),
-                errno => return Err(errno),
+            match self.file.send(socket, start_of(frame) + u64::from(start), len) {
+                Err(Errno(libc::EINTR)) => {}
+                Err(Errno(libc::EAGAIN)) => return Ok(0),
+                result => return result,
             }
         }
     }
+}
+
+/// First byte of a framed extent in the memory file.
+fn start_of(frame: Frame) -> u64 {
+    u64::from(frame.0) * u64::from(FRAME_LEN)
 }
 
 /// The parts that remain after their first `done` bytes.

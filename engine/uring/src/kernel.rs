@@ -204,7 +204,7 @@ impl Kernel {
     }
 
     /// The same on a ring that stands, with `buffers` provided buffers.
-    fn on(ring: Ring, frames: Frames, buffers: u16, options: Options) -> io::Result<Kernel> {
+    pub(crate) fn on(ring: Ring, frames: Frames, buffers: u16, options: Options) -> io::Result<Kernel> {
         let mut arena = Arena::new(options.extents)?;
         // SAFETY: the arena is mapped until the ring was drained, or for ever.
         let registered = unsafe { ring.register_buffers(&arena.buffers()) };

@@ -19,6 +19,8 @@ mod lent;
 mod listen;
 mod mailbox;
 mod memory;
+#[cfg(test)]
+mod played;
 mod received;
 mod ring;
 pub mod scan;

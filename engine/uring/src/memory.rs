@@ -48,7 +48,8 @@ impl Mapping {
         };
         // SAFETY: `padding` is below one huge page, which was mapped beyond `len`.
         let start = unsafe { base.add(padding) };
-        if huge {
+        // Miri gives no advice on memory.
+        if huge && !cfg!(miri) {
             // SAFETY: the range lies inside the mapping. Advice may be refused; ordinary pages do as well.
             unsafe { libc::madvise(start.as_ptr().cast(), len, libc::MADV_HUGEPAGE) };
         }

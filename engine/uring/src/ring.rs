@@ -1,6 +1,7 @@
 //! The ring as a kernel world uses it: entries in, one way into the kernel, completions out.
 //!
-//! A thin layer over `io_uring`, so that what a core asks of the kernel is six methods.
+//! A thin layer over `io_uring`, with one reason to exist: in tests another hand can play the kernel (`played.rs`), so
+//! that what is shared with the kernel runs under Miri and AddressSanitizer, which cannot look into the real one.
 //!
 //! It does not know what an entry means, and neither counts nor owns anything.
 
@@ -13,8 +14,14 @@ use io_uring::{IoUring, cqueue, squeue};
 use crate::setup::{self, Refused};
 
 /// One core's ring. It is used on the thread that made it.
+#[cfg_attr(
+    test,
+    expect(clippy::large_enum_variant, reason = "there is one for each core")
+)]
 pub(crate) enum Ring {
     Linux(IoUring),
+    #[cfg(test)]
+    Played(crate::played::Ring),
 }
 
 /// How long to stay in the kernel while nothing completes.
@@ -53,6 +60,8 @@ impl Ring {
         match self {
             // SAFETY: the caller's promise.
             Ring::Linux(ring) => unsafe { ring.submitter().register_buffers(buffers) },
+            #[cfg(test)]
+            Ring::Played(ring) => ring.register_buffers(buffers),
         }
     }
 
@@ -67,6 +76,8 @@ impl Ring {
                 ring.submitter()
                     .register_buf_ring_with_flags(entries, len, group, 0)
             },
+            #[cfg(test)]
+            Ring::Played(ring) => ring.register_provided(entries, len, group),
         }
     }
 
@@ -78,27 +89,25 @@ impl Ring {
         match self {
             // SAFETY: the caller's promise.
             Ring::Linux(ring) => unsafe { ring.submission().push_multiple(entries).is_ok() },
+            #[cfg(test)]
+            Ring::Played(ring) => ring.push(entries),
         }
     }
 
     /// Hands the queued entries to the kernel, and sleeps there unless something has completed.
     pub(crate) fn enter(&mut self, sleep: Sleep) -> io::Result<()> {
-        let Ring::Linux(ring) = self;
-        match sleep {
-            Sleep::No => ring.submit(),
-            Sleep::UntilWoken => ring.submit_and_wait(1),
-            Sleep::AtMost(time) => {
-                let timeout = Timespec::from(time);
-                ring.submitter()
-                    .submit_with_args(1, &SubmitArgs::new().timespec(&timeout))
-            }
+        match self {
+            Ring::Linux(ring) => enter(ring, sleep),
+            #[cfg(test)]
+            Ring::Played(ring) => ring.enter(sleep),
         }
-        .map(|_| ())
     }
 
     pub(crate) fn has_completed(&mut self) -> bool {
         match self {
             Ring::Linux(ring) => !ring.completion().is_empty(),
+            #[cfg(test)]
+            Ring::Played(ring) => ring.has_completed(),
         }
     }
 
@@ -110,6 +119,21 @@ impl Ring {
                 result: entry.result(),
                 flags: entry.flags(),
             }),
+            #[cfg(test)]
+            Ring::Played(ring) => ring.next(),
         }
     }
+}
+
+fn enter(ring: &IoUring, sleep: Sleep) -> io::Result<()> {
+    let entered = match sleep {
+        Sleep::No => ring.submit(),
+        Sleep::UntilWoken => ring.submit_and_wait(1),
+        Sleep::AtMost(time) => {
+            let timeout = Timespec::from(time);
+            let limited = SubmitArgs::new().timespec(&timeout);
+            ring.submitter().submit_with_args(1, &limited)
+        }
+    };
+    entered.map(|_| ())
 }
