@@ -1,3 +1,5 @@
+//! Connections that this side begins: reached, refused, unanswered, many at once.
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;

@@ -1,3 +1,5 @@
+//! Datagrams of both families, those that are lost, and those that wait for buffers.
+
 use std::net::{SocketAddr, UdpSocket};
 
 use shoal_world::{Completion, DATAGRAM_LEN_MAX, Op};

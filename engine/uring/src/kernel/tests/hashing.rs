@@ -1,3 +1,5 @@
+//! Messages hashed by a pool: each once, the core woken, its memory kept until the last.
+
 use std::fs;
 use std::num::NonZeroUsize;
 use std::sync::Arc;

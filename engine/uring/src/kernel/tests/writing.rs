@@ -1,3 +1,5 @@
+//! Files that are made, written at every alignment, full and synced, and the rules for using them.
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
