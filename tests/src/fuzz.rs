@@ -2,8 +2,8 @@
 //!
 //! A body takes any bytes, gives them to one door of the engine and panics when the answer breaks a promise. It says more
 //! than "does not crash": what was read is written again and read again, slices lie in the input, limits hold, a plain
-//! second reading comes to the same. The same bodies run in three places: under `cargo fuzz` (`tests/fuzz`), over the
-//! committed corpus and cheap mutations of it (`tests/it/corpus.rs`), and over whatever somebody wants to look at.
+//! second reading comes to the same. The same bodies run in two places: under `cargo fuzz` (`tests/fuzz`), and over the
+//! committed corpus and cheap mutations of it (`tests/it/corpus.rs`).
 //!
 //! Not here: whether others accept the same documents (`tests/it/differential.rs`, which takes its documents from
 //! [`mutation`]).

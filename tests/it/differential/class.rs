@@ -65,49 +65,47 @@ fn of_torrent(document: &[u8], theirs: &Json) -> BTreeSet<String> {
 
 /// How two readings of an accepted torrent differ.
 fn of_reading(ours: &Metainfo, document: &[u8], theirs: &Json) -> BTreeSet<String> {
-    let mut classes = BTreeSet::new();
-    let mut check = |what: &str, same: bool| {
-        if !same {
-            classes.insert(format!("read: {what}"));
-        }
-    };
-    check("info-hash", theirs["info_hash"] == ours.info_hash().to_string());
-    check(
-        "piece length",
-        theirs["piece_length"] == ours.layout().piece_length(),
-    );
-    check("pieces", theirs["pieces"] == ours.layout().pieces());
-    check("private", theirs["private"] == ours.is_private());
     let files = theirs["files"].as_array().expect("a list of files");
-    check("files", files.len() == ours.files().len());
-    for (file, theirs) in ours.files().iter().zip(files) {
-        check("length", theirs["length"] == file.len);
-        check("padding", theirs["padding"] == (file.kind == FileKind::Padding));
-    }
-    let on_disk = ours
-        .files()
+    let (layout, pairs) = (ours.layout(), || ours.files().iter().zip(files));
+    let same_len = |(file, theirs): (&File, &Json)| theirs["length"] == file.len;
+    let same_padding = |(file, theirs): (&File, &Json)| theirs["padding"] == is_padding(file);
+    let facts = [
+        ("info-hash", theirs["info_hash"] == ours.info_hash().to_string()),
+        ("piece length", theirs["piece_length"] == layout.piece_length()),
+        ("pieces", theirs["pieces"] == layout.pieces()),
+        ("private", theirs["private"] == ours.is_private()),
+        ("files", files.len() == ours.files().len()),
+        ("length", pairs().all(same_len)),
+        ("padding", pairs().all(same_padding)),
+    ];
+    let different = facts.into_iter().filter(|(_, same)| !same);
+    let mut classes: BTreeSet<_> = different.map(|(fact, _)| format!("read: {fact}")).collect();
+
+    let on_disk: Vec<_> = pairs().filter(|(file, _)| !is_padding(file)).collect();
+    let paths = on_disk
         .iter()
-        .zip(files)
-        .filter(|(file, _)| file.kind != FileKind::Padding);
-    let causes: Vec<_> = on_disk
-        .clone()
-        .flat_map(|(file, theirs)| of_paths(file, text(&theirs["path"])))
-        .collect();
-    let same_target = |(file, theirs): (&File, &Json)| match &file.kind {
-        FileKind::Symlink { target } => text(&theirs["symlink"]) == target.as_str(),
-        _ => theirs["symlink"].is_null(),
-    };
-    // A link to what stands elsewhere leads elsewhere.
-    check(
-        "symlink path",
-        !causes.is_empty() || on_disk.into_iter().all(same_target),
-    );
+        .flat_map(|(file, theirs)| of_paths(file, text(&theirs["path"])));
     let has_variant = document.windows(VARIANT.len()).any(|window| window == VARIANT);
-    classes.extend(causes.into_iter().map(|cause| match cause {
+    classes.extend(paths.map(|cause| match cause {
         "read: path" if has_variant => "read: path: `utf-8` variant".to_owned(),
         cause => cause.to_owned(),
     }));
+    // A link to what stands elsewhere leads elsewhere.
+    if classes.iter().all(|class| !class.starts_with("read: path")) && !on_disk.into_iter().all(same_target) {
+        classes.insert("read: symlink path".to_owned());
+    }
     classes
+}
+
+fn is_padding(file: &File) -> bool {
+    file.kind == FileKind::Padding
+}
+
+fn same_target((file, theirs): (&File, &Json)) -> bool {
+    match &file.kind {
+        FileKind::Symlink { target } => text(&theirs["symlink"]) == target.as_str(),
+        FileKind::Regular(_) | FileKind::Padding => theirs["symlink"].is_null(),
+    }
 }
 
 /// Why libtorrent puts a file elsewhere, looked for in the two paths alone.
