@@ -3,8 +3,8 @@
 #
 # usage: tools/test.sh [--long]
 #
-#   --long   also the tests that need minutes (tests/long), the fuzz targets (tools/fuzz.sh, ten minutes each), and the
-#            check of licences and sources of all dependencies
+#   --long   also the tests that need minutes (tests/long), five thousand simulated swarms, the fuzz targets
+#            (tools/fuzz.sh, ten minutes each), and the check of licences and sources of all dependencies
 #
 # For Debian 12, as root or with sudo, with a Rust toolchain. Other systems: install the programs listed under `packages`
 # by hand; a client that is missing is skipped with a line `skip: NAME: reason`, which is a failure where CI=true.
@@ -76,5 +76,7 @@ cargo test --workspace --no-fail-fast
 if [ $long = yes ]; then
     # One at a time: what is measured is shared.
     cargo test --release --package shoal-tests --features long --test long -- --test-threads=1
+    cargo run --release --package shoal-tests -- swarm --seeds 0..5000
+    cargo run --release --package shoal-tests -- crowd
     tools/fuzz.sh
 fi

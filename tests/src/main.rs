@@ -1,22 +1,30 @@
-//! `shoal-tests`: runs simulated swarms by their seeds, to repeat a failure or to look for new ones.
+//! `shoal-tests`: runs simulated swarms by their seeds, to repeat a failure or to look for new ones; and breaks the engine
+//! on purpose, to see that its tests notice.
 //!
 //!     shoal-tests swarm --seed 17 --trace      everything that happens in the swarm of seed 17
 //!     shoal-tests swarm --seeds 0..5000        five thousand swarms on all cores
+//!     shoal-tests sweep dies 40 --trace        the small conversation whose daemon dies after operation 40
 //!     shoal-tests crowd --peers 10000          how fast ten thousand connections are simulated
+//!     shoal-tests mutations --only 3           whether the tests notice the third of the lines that are broken on purpose
 
+use std::collections::BTreeMap;
+use std::env;
+use std::fmt;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
+use shoal_tests::mutations;
 use shoal_tests::sim::crowd::Crowd;
 use shoal_tests::sim::disk::Drive;
-use shoal_tests::sim::swarm::{self, Preset};
+use shoal_tests::sim::swarm::{self, Outcome, Preset};
+use shoal_tests::sim::sweeps::{self, Mishap};
 
-/// Runs simulated swarms by their seeds.
+/// Runs simulated swarms by their seeds, and breaks the engine on purpose.
 #[derive(Parser)]
 #[command(name = "shoal-tests")]
 struct Arguments {
@@ -41,6 +49,18 @@ enum Command {
         #[arg(long)]
         trace: bool,
     },
+    /// One run of a sweep: a small conversation to which one thing happens.
+    Sweep {
+        /// What happens: operation N `fails`, the daemon `dies` after operation N or `loses-power`, the first connection
+        /// `breaks` after N bytes from its peer, or `breaks-back` after N bytes to it.
+        #[arg(value_parser = ["fails", "dies", "loses-power", "breaks", "breaks-back"])]
+        what: String,
+        /// Which one, or how many.
+        number: u64,
+        /// Print everything that happens.
+        #[arg(long)]
+        trace: bool,
+    },
     /// Many equal peers at one core: virtual time against real time.
     Crowd {
         /// How many peers.
@@ -52,6 +72,12 @@ enum Command {
         /// Bytes per second that each of them can take.
         #[arg(long, default_value_t = 20_000)]
         rate: u64,
+    },
+    /// Breaks one line after another of those that tests/README.md lists, and runs the tests that have to notice.
+    Mutations {
+        /// One row of the list, counted from 1.
+        #[arg(long)]
+        only: Option<usize>,
     },
 }
 
@@ -74,14 +100,41 @@ fn main() -> ExitCode {
             trace,
         } => {
             let seeds = seeds.or(seed.map(|seed| seed..seed + 1)).unwrap_or(0..0);
-            let failed = run_all(preset, seeds, trace);
-            if failed.is_empty() {
-                return ExitCode::SUCCESS;
-            }
-            eprintln!("{} seeds failed: {failed:?}", failed.len());
+            run_swarms(preset, seeds, trace)
+        }
+        Command::Sweep { what, number, trace } => run_sweep(mishap(&what, number), trace),
+        Command::Crowd { peers, blocks, rate } => run_crowd(peers, blocks, rate),
+        Command::Mutations { only } => run_mutations(only),
+    }
+}
+
+fn mishap(what: &str, number: u64) -> Mishap {
+    match what {
+        "fails" => Mishap::Fails(number),
+        "dies" | "loses-power" => Mishap::Dies {
+            after: number,
+            power: what == "loses-power",
+        },
+        _ => Mishap::Breaks {
+            to_daemon: what == "breaks",
+            after: number,
+        },
+    }
+}
+
+fn run_sweep(mishap: Mishap, trace: bool) -> ExitCode {
+    match sweeps::run(mishap, trace) {
+        Ok(reached) => {
+            println!(
+                "{mishap:?}: {}",
+                if reached { "survived" } else { "never came to it" }
+            );
+            ExitCode::SUCCESS
+        }
+        Err(defect) => {
+            println!("{}", defect.report(&mishap.command()));
             ExitCode::FAILURE
         }
-        Command::Crowd { peers, blocks, rate } => run_crowd(peers, blocks, rate),
     }
 }
 
@@ -114,40 +167,114 @@ fn run_crowd(peers: u32, blocks: u32, rate: u64) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Runs every seed, as many at a time as there are processors. Those that failed.
-fn run_all(preset: Preset, seeds: Range<u64>, trace: bool) -> Vec<u64> {
-    let next = AtomicU64::new(seeds.start);
-    let failed = Mutex::new(Vec::new());
-    let threads = thread::available_parallelism().map_or(1, |count| count.get());
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end {
-                        return;
-                    }
-                    if !run_one(preset, seed, trace)
-                        && let Ok(mut failed) = failed.lock()
-                    {
-                        failed.push(seed);
-                    }
-                }
-            });
+/// What is built for it stays below the target directory, so that a second run builds only what is broken.
+fn run_mutations(only: Option<usize>) -> ExitCode {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let checkout = package.parent().expect("the package stands in the root");
+    let target = env::var_os("CARGO_TARGET_DIR").map_or(checkout.join("target"), PathBuf::from);
+    match mutations::run(checkout, &target.join("mutations"), only) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
         }
-    });
-    failed.into_inner().unwrap_or_default()
+    }
 }
 
-fn run_one(preset: Preset, seed: u64, trace: bool) -> bool {
-    match swarm::run(preset, seed, trace) {
-        Ok(outcome) => {
-            println!("seed {seed}: {outcome:?}");
-            true
+/// Runs every seed, as many at a time as there are processors.
+fn run_swarms(preset: Preset, seeds: Range<u64>, trace: bool) -> ExitCode {
+    let next = AtomicU64::new(seeds.start);
+    let threads = thread::available_parallelism().map_or(1, |count| count.get());
+    let totals: Vec<Totals> = thread::scope(|scope| {
+        let run = || {
+            let mut totals = Totals::default();
+            loop {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= seeds.end {
+                    return totals;
+                }
+                match swarm::run(preset, seed, trace) {
+                    Ok(outcome) => totals.add(outcome),
+                    Err(defect) => {
+                        println!("{}", defect.report(&swarm::command(preset, seed)));
+                        totals.failed.push(seed);
+                    }
+                }
+            }
+        };
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        let ended = running.into_iter().map(|thread| thread.join());
+        ended.map(|totals| totals.expect("defects are caught")).collect()
+    });
+    let totals = totals.into_iter().fold(Totals::default(), Totals::and);
+    println!("{totals}");
+    if totals.failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// What many runs were like together.
+#[derive(Debug, Default)]
+struct Totals {
+    runs: u64,
+    hash: u64,
+    time: Duration,
+    delivered_bytes: u64,
+    operations: u64,
+    failures: BTreeMap<String, u32>,
+    failed: Vec<u64>,
+}
+
+impl Totals {
+    fn add(&mut self, outcome: Outcome) {
+        self.runs += 1;
+        self.hash ^= outcome.hash;
+        self.time += outcome.time;
+        self.delivered_bytes += outcome.delivered_bytes;
+        self.operations += outcome.operations;
+        for (cause, times) in outcome.failures {
+            // Lengths and the like differ from run to run.
+            let kind = cause.split([' ', '{', '(']).next().unwrap_or_default().to_owned();
+            *self.failures.entry(kind).or_insert(0) += times;
         }
-        Err(defect) => {
-            println!("{}", defect.report(preset, seed));
-            false
+    }
+
+    fn and(mut self, other: Totals) -> Totals {
+        self.runs += other.runs;
+        self.hash ^= other.hash;
+        self.time += other.time;
+        self.delivered_bytes += other.delivered_bytes;
+        self.operations += other.operations;
+        for (cause, times) in other.failures {
+            *self.failures.entry(cause).or_insert(0) += times;
         }
+        self.failed.extend(other.failed);
+        self
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} swarms kept every rule: {} operations, {} MiB delivered, {:.1} hours of virtual time, trace {:016x}",
+            self.runs,
+            self.operations,
+            self.delivered_bytes >> 20,
+            self.time.as_secs_f64() / 3600.0,
+            self.hash,
+        )?;
+        write!(
+            f,
+            "torrents given up for a reason, and served again: {:?}",
+            self.failures
+        )?;
+        if !self.failed.is_empty() {
+            write!(f, "\n{} swarms failed: {:?}", self.failed.len(), self.failed)?;
+        }
+        Ok(())
     }
 }

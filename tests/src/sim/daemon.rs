@@ -98,6 +98,8 @@ pub struct Daemon {
     options: Options,
     torrents: Rc<[Rc<Torrent>]>,
     standing: Vec<Standing>,
+    /// All cores were commanded to stop.
+    stopping: bool,
     /// Which pieces it has, of each torrent.
     has: Vec<Vec<bool>>,
     cores: Vec<Core>,
@@ -127,6 +129,7 @@ impl Daemon {
             has: torrents.iter().map(|torrent| has(torrent)).collect(),
             options,
             torrents: torrents.clone(),
+            stopping: false,
             standing: vec![Standing::Failed; torrents.len()],
             cores: Vec::new(),
             life: 0,
@@ -142,6 +145,7 @@ impl Daemon {
     pub fn start(&mut self, commons: &mut Commons) {
         assert!(self.cores.is_empty(), "a daemon that runs was started");
         self.life += 1;
+        self.stopping = false;
         let count = self.options.parties.len() as u16;
         for index in 0..count {
             let mut core = self.new_core(index, count);
@@ -198,6 +202,7 @@ impl Daemon {
         self.uploaded_before = self.uploaded_bytes();
         self.performed_before += self.cores.iter().map(|core| core.world.performed()).sum::<u64>();
         self.cores.clear();
+        self.stopping = false;
         let ip = self.options.address.ip();
         let Commons {
             network,
@@ -287,7 +292,7 @@ impl Daemon {
 
     /// The owner does it.
     pub fn does(&mut self, commons: &mut Commons, chore: Chore) {
-        if !self.is_up() {
+        if !self.is_up() || self.stopping {
             return;
         }
         match chore {
@@ -358,9 +363,15 @@ impl Daemon {
 
     /// Commands all cores to stop.
     pub fn stop(&mut self, commons: &mut Commons) {
+        self.stopping = true;
         for index in 0..self.cores.len() {
             self.command(commons, index, Command::Stop);
         }
+    }
+
+    /// Whether it was commanded to stop in this life.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
     }
 
     /// Whether all cores said that they stopped.

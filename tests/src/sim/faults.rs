@@ -74,6 +74,8 @@ pub struct Faults {
     pub hash_slow: Chance,
     /// Files: how often somebody writes to a file, truncates, deletes, replaces or touches it, per run.
     pub files_changed: u32,
+    /// Process: how often the daemon is stopped in order, in the middle of everything, and started again, per run.
+    pub restarts: u32,
     /// Process: how often the daemon is killed and started again, per run.
     pub crashes: u32,
 }
@@ -112,6 +114,7 @@ impl Faults {
         fill_error: Chance::NEVER,
         hash_slow: Chance::NEVER,
         files_changed: 0,
+        restarts: 0,
         crashes: 0,
     };
 
@@ -149,6 +152,7 @@ impl Faults {
         sync_error: Chance::one_in(100),
         fill_error: Chance::one_in(20),
         files_changed: 2,
+        restarts: 1,
         crashes: 1,
         ..Faults::LITE
     };
@@ -200,6 +204,7 @@ impl Faults {
             rotten_sectors: count(self.rotten_sectors),
             full: count(self.full),
             files_changed: count(self.files_changed),
+            restarts: count(self.restarts),
             crashes: count(self.crashes),
             ..chances
         }

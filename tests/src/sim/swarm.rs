@@ -17,11 +17,11 @@ use std::time::Duration;
 
 use shoal_world::{PAGE_LEN, Time};
 
-use super::Simulation;
 use super::daemon::Daemon;
 use super::dice::Dice;
 use super::faults::Faults;
 use super::torrent::Torrent;
+use super::{DRAIN_TIME, Simulation};
 
 /// When faults begin, and when they are over.
 const FAULTS_BEGIN: Duration = Duration::from_secs(3);
@@ -45,6 +45,10 @@ pub enum Step {
     Kill,
     /// It is started again.
     Start,
+    /// The daemon is stopped in order.
+    Stop,
+    /// It has had its time for that.
+    Stopped,
     /// Two hosts cannot reach each other.
     Cut,
     /// Somebody does something to a file.
@@ -53,6 +57,8 @@ pub enum Step {
     Damage,
     /// A page is another one.
     Rot,
+    /// The disk is full for a while.
+    Fill,
     /// The limits are looked at.
     Look,
 }
@@ -119,16 +125,22 @@ pub struct Defect {
 }
 
 impl Defect {
-    /// What a person needs: the sentence, what came before it, and how to see it again.
-    pub fn report(&self, preset: Preset, seed: u64) -> String {
+    /// What a person needs: the sentence, what came before it, and the command that shows all of it.
+    pub fn report(&self, command: &str) -> String {
         format!(
-            "seed {seed} failed: {}\nthe last lines before it:\n{}\nto see all of them:\n    cargo run --release -p \
-             shoal-tests -- swarm --preset {} --seed {seed} --trace",
+            "{}\nthe last lines before it:\n{}\nto see all of them:\n    {command}",
             self.message,
             self.tail.join("\n"),
-            preset.name(),
         )
     }
+}
+
+/// The command that repeats the run of a seed.
+pub fn command(preset: Preset, seed: u64) -> String {
+    format!(
+        "cargo run --release -p shoal-tests -- swarm --preset {} --seed {seed} --trace",
+        preset.name()
+    )
 }
 
 /// A scenario under way.
@@ -265,10 +277,12 @@ impl Swarm {
         };
         let faults = &self.faults;
         often(faults.crashes, Step::Kill, &mut self.dice);
+        often(faults.restarts, Step::Stop, &mut self.dice);
         often(faults.partitions, Step::Cut, &mut self.dice);
         often(faults.files_changed, Step::Change, &mut self.dice);
         often(faults.bad_sectors, Step::Damage, &mut self.dice);
         often(faults.rotten_sectors, Step::Rot, &mut self.dice);
+        often(faults.full, Step::Fill, &mut self.dice);
         for (after, step) in steps {
             self.simulation
                 .commons
@@ -293,6 +307,8 @@ impl Swarm {
                     daemon.start(commons);
                 }
             }
+            Step::Stop => self.stop(),
+            Step::Stopped => self.stopped(),
             Step::Cut => self.cut(),
             Step::Change => self.change_file(),
             Step::Damage => {
@@ -304,6 +320,10 @@ impl Swarm {
                 }
             }
             Step::Rot => self.rot(),
+            Step::Fill => {
+                let until = now + self.dice.duration(Duration::ZERO..=self.faults.full_max);
+                self.simulation.commons.disks[0].fill_up(until);
+            }
             Step::Look => self.look(),
         }
     }
@@ -336,6 +356,30 @@ impl Swarm {
                 .dice
                 .duration(Duration::from_millis(100)..=Duration::from_secs(8));
             commons.clock.after(again, super::Event::Step(Step::Start));
+        }
+    }
+
+    /// Stops the daemon in the middle of everything.
+    fn stop(&mut self) {
+        let Simulation { daemons, commons, .. } = &mut self.simulation;
+        if let Some(daemon) = daemons
+            .iter_mut()
+            .find(|daemon| daemon.is_up() && !daemon.is_stopping())
+        {
+            daemon.stop(commons);
+            commons.clock.after(DRAIN_TIME, super::Event::Step(Step::Stopped));
+        }
+    }
+
+    /// Whatever it was doing, everything is back; it is started again.
+    fn stopped(&mut self) {
+        let Simulation { daemons, commons, .. } = &mut self.simulation;
+        // It may have been killed meanwhile, and started again.
+        if let Some(daemon) = daemons.iter_mut().find(|daemon| daemon.is_stopping()) {
+            assert!(daemon.has_stopped(), "a core did not say that it stopped");
+            daemon.assert_idle();
+            daemon.kill(commons, false);
+            daemon.start(commons);
         }
     }
 

@@ -42,12 +42,34 @@ pub enum Mishap {
     },
 }
 
+impl Mishap {
+    /// The command that repeats the run with this mishap.
+    pub fn command(self) -> String {
+        let (what, number) = match self {
+            Mishap::Fails(operation) => ("fails", operation),
+            Mishap::Dies { after, power: false } => ("dies", after),
+            Mishap::Dies { after, power: true } => ("loses-power", after),
+            Mishap::Breaks {
+                to_daemon: true,
+                after,
+            } => ("breaks", after),
+            Mishap::Breaks {
+                to_daemon: false,
+                after,
+            } => ("breaks-back", after),
+        };
+        format!("cargo run --release -p shoal-tests -- sweep {what} {number} --trace")
+    }
+}
+
 /// Runs the small scenario with one mishap. Whether the run came to it.
 ///
 /// # Errors
 /// What was broken.
-pub fn run(mishap: Mishap) -> Result<bool, Defect> {
-    caught(Small(small()), |small| small.run(mishap))
+pub fn run(mishap: Mishap, prints: bool) -> Result<bool, Defect> {
+    let mut small = small();
+    small.commons.trace.prints = prints;
+    caught(Small(small), |small| small.run(mishap))
 }
 
 struct Small(Simulation);
