@@ -31,6 +31,9 @@ const FRAMES: u32 = 2;
 const BUFFERS: u16 = 8;
 const CONNECTIONS: usize = 4;
 
+/// How long a core sleeps before its test fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Bytes of the file that is read.
 const PAYLOAD_LEN: u64 = 5 * PAGE_LEN as u64 + 123;
 
@@ -210,6 +213,10 @@ impl Core {
             self.turn(true);
         }
         while !self.reads.is_empty() || self.write.is_some() || self.asked > 0 {
+            self.turn(true);
+        }
+        // Datagrams keep coming: when no buffer was lost, all are full of them at last.
+        while self.held.len() < usize::from(BUFFERS) {
             self.turn(true);
         }
         while !self.held.is_empty() {
@@ -498,10 +505,16 @@ impl Core {
         }
     }
 
-    /// A turn of the kernel, which sleeps if it `may`.
+    /// A turn of the kernel, which sleeps if it `may`: then something must complete.
     fn turn(&mut self, may: bool) {
         let mut done = Vec::new();
-        self.kernel.turn(&mut self.ops, None, || !may, &mut done);
+        let deadline = self.kernel.now() + PATIENCE;
+        self.kernel
+            .turn(&mut self.ops, Some(deadline), || !may, &mut done);
+        assert!(
+            !may || !done.is_empty() || self.kernel.now() < deadline,
+            "nothing completes any more"
+        );
         for completion in done {
             self.completed(completion);
         }
