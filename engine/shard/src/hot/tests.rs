@@ -68,6 +68,15 @@ fn a_torrent_that_fits_is_promoted_at_first_sight_while_there_is_room() {
 }
 
 #[test]
+fn what_was_sent_is_remembered_in_bounded_numbers() {
+    let mut hot = HotCache::new(2);
+    for index in 0..100 {
+        assert_eq!(hot.advise(key(index), 0, false), Advice::Cold);
+    }
+    assert_eq!((hot.seen.len(), hot.seen_order.len()), (2, 2));
+}
+
+#[test]
 fn what_was_used_is_spared_once_and_what_is_being_sent_always() {
     let mut hot = HotCache::new(2);
     let (first, _) = fill(&mut hot, 0).unwrap();

@@ -1,3 +1,4 @@
+mod limits;
 mod stage;
 
 use std::time::Duration;
@@ -9,7 +10,7 @@ use shoal_proto::metadata::MetadataMessage;
 use shoal_world::{FileStamp, Socket};
 use stage::{INFO, INFO_HASH, Stage, content, stamp};
 
-use crate::limits::OUTBOX_LEN_MAX;
+use crate::limits::{OUTBOX_LEN_MAX, RUN_BLOCKS_MAX};
 use crate::{Cause, Command, Event};
 
 fn request(index: u32, begin: u32, length: u32) -> Message<'static> {
@@ -292,6 +293,98 @@ fn a_deleted_file_is_noticed_while_its_blocks_come_from_the_cache() {
 }
 
 #[test]
+fn a_file_in_use_is_looked_at_again_and_again() {
+    let mut stage = Stage::new(16, 4, 1 << 18, &[1 << 18]);
+    let peer = stage.peer(0, true, &[Message::Interested]);
+    for _ in 0..3 {
+        stage.looked_at.clear();
+        stage.say(peer, &[request(0, 0, BLOCK_LEN)]);
+        stage.pass(Duration::from_secs(5));
+        assert!(stage.looked_at.contains(&0));
+    }
+}
+
+/// A control message and the run behind it, of which the socket takes any number of bytes.
+#[test]
+fn a_send_may_be_cut_at_any_byte() {
+    let payload = payload(&[MIB]);
+    let block = |place| BlockRequest {
+        index: 0,
+        begin: place * BLOCK_LEN,
+        length: BLOCK_LEN,
+    };
+    let all = [0, 1, 2, 3].map(|place| Message::Request(block(place)));
+    for cut in (0..60).chain([BLOCK_LEN, BLOCK_LEN + 30, BLOCK_LEN + 31]) {
+        let mut stage = Stage::new(16, 0, 1 << 18, &[MIB]);
+        let peer = stage.peer(0, true, &[Message::Interested]);
+        // All of it is in memory, so that runs are ready when they are planned.
+        let other = stage.peer(1, true, &[Message::Interested]);
+        stage.say(other, &all);
+        // The first send is not taken: a reject and a run pile up behind it.
+        stage.takes.extend([0, u32::MAX, cut]);
+        stage.say(peer, &all[..1]);
+        stage.say(peer, &all[1..]);
+        stage.say(peer, &[Message::Cancel(block(3))]);
+        stage.drain();
+        let mut answered = Vec::new();
+        for (block, data) in answers(&stage, peer, 4) {
+            answered.push((block.begin / BLOCK_LEN, data.is_some()));
+            if let Some(data) = data {
+                check_block(&payload, 1 << 18, block, &data);
+            }
+        }
+        answered.sort_unstable();
+        assert_eq!(answered, [(0, true), (1, true), (2, true), (3, false)], "{cut}");
+    }
+}
+
+/// The first block of an extent. Pieces are as long as extents here.
+fn first_of(extent: u32) -> Message<'static> {
+    request(extent, 0, BLOCK_LEN)
+}
+
+/// All blocks of an extent, which make one run.
+fn run_of(extent: u32) -> Vec<Message<'static>> {
+    (0..16)
+        .map(|block| request(extent, block * BLOCK_LEN, BLOCK_LEN))
+        .collect()
+}
+
+/// A stage whose file is open, and peers who have shown that they take whole runs.
+fn opened(peers: u32) -> (Stage, Vec<Socket>) {
+    let mut stage = Stage::new(32, 0, 1 << 18, &[8 * MIB]);
+    let peers = (0..peers).map(|slot| stage.peer(slot, true, &[Message::Interested]));
+    let peers: Vec<Socket> = peers.collect();
+    stage.say(peers[0], &[first_of(31)]);
+    for peer in &peers {
+        stage.shard.peers.talking(*peer).unwrap().run_blocks = RUN_BLOCKS_MAX;
+    }
+    stage.read_offsets.clear();
+    (stage, peers)
+}
+
+#[test]
+fn who_asked_first_is_served_first() {
+    let (mut stage, peers) = opened(3);
+    let said: Vec<_> = peers
+        .iter()
+        .zip(0..)
+        .map(|(peer, extent)| (*peer, vec![first_of(extent)]))
+        .collect();
+    stage.say_together(&said);
+    assert_eq!(stage.read_offsets, [0, 1 << 18, 2 << 18]);
+}
+
+/// One asks for much and another for little: after its share of one run the first has to wait.
+#[test]
+fn a_turn_is_one_run() {
+    let (mut stage, peers) = opened(2);
+    let much = (0..3).flat_map(run_of).collect();
+    stage.say_together(&[(peers[0], much), (peers[1], vec![first_of(9)])]);
+    assert_eq!(stage.read_offsets, [0, 9 << 18, 1 << 18, 2 << 18]);
+}
+
+#[test]
 fn padding_is_never_looked_for_on_disk() {
     let files = [1_000, -261_144, 300_000];
     let mut stage = Stage::new(16, 8, 1 << 18, &files);
@@ -368,6 +461,44 @@ fn more_cancels_than_requests_are_not_searched_for() {
         rejected, 1,
         "the one that waited was taken back, the rest is noise"
     );
+}
+
+/// Runs are of four blocks at first, and three are read ahead: what is asked for after sixteen waits.
+#[test]
+fn a_cancel_takes_back_what_it_names_and_nothing_else() {
+    let mut stage = Stage::new(16, 0, 1 << 18, &[MIB]);
+    let peer = stage.peer(0, true, &[Message::Interested]);
+    stage.takes.push_back(0);
+    let blocks: Vec<BlockRequest> = (0..20)
+        .map(|block| BlockRequest {
+            index: block / 16,
+            begin: block % 16 * BLOCK_LEN,
+            length: BLOCK_LEN,
+        })
+        .collect();
+    let requests: Vec<Message<'_>> = blocks.iter().map(|block| Message::Request(*block)).collect();
+    stage.say(peer, &requests);
+    stage.say(peer, &[Message::Cancel(blocks[18])]);
+    stage.drain();
+    for (block, data) in answers(&stage, peer, 4) {
+        assert_eq!(data.is_none(), block == blocks[18], "{block:?}");
+    }
+    assert_eq!(answers(&stage, peer, 4).len(), 20);
+}
+
+#[test]
+fn a_peer_that_is_choked_gets_nothing_of_what_was_rejected_when_it_is_unchoked() {
+    let mut stage = Stage::new(16, 0, 1 << 18, &[MIB]);
+    let peer = stage.peer(0, true, &[Message::Interested]);
+    stage.takes.push_back(0);
+    let requests: Vec<Message<'_>> = (0..16)
+        .map(|block| request(0, block * BLOCK_LEN, BLOCK_LEN))
+        .collect();
+    stage.say(peer, &requests);
+    stage.say(peer, &[Message::NotInterested]);
+    stage.say(peer, &[Message::Interested]);
+    stage.drain();
+    assert_eq!(answers(&stage, peer, 4).len(), 16, "each is answered once");
 }
 
 #[test]

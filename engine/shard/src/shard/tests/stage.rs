@@ -23,6 +23,9 @@ use crate::{Command, Event, Seeding, Settings};
 
 pub(super) const INFO_HASH: InfoHash = InfoHash::V1([7; 20]);
 
+/// More than one turn of a test receives in.
+const BUFFERS: usize = 16;
+
 /// Stands for an `info` dictionary of two pieces.
 pub(super) static INFO: [u8; 20_000] = [b'i'; 20_000];
 
@@ -55,6 +58,20 @@ pub(super) struct Memory {
     received: Vec<Option<Vec<u8>>>,
     arena: Vec<u8>,
     frames: Vec<Vec<u8>>,
+}
+
+impl Memory {
+    /// A buffer with these bytes, the shard's until it gives it back.
+    fn receive(&mut self, bytes: &[u8]) -> Buffer {
+        let free = self.received.iter().position(Option::is_none);
+        let index = free.unwrap_or_else(|| {
+            self.received.push(None);
+            self.received.len() - 1
+        });
+        assert!(index < BUFFERS, "the shard gives buffers back");
+        self.received[index] = Some(bytes.to_vec());
+        Buffer(index as u16)
+    }
 }
 
 impl Pool for Memory {
@@ -94,6 +111,8 @@ pub(super) struct Stage {
     /// The stamps of files that are not as they were.
     pub(super) stamps: BTreeMap<u32, FileStamp>,
     pub(super) read_bytes: u64,
+    /// Where in their files reads began, in order.
+    pub(super) read_offsets: Vec<u64>,
     /// The files whose paths were looked at.
     pub(super) looked_at: BTreeSet<u32>,
     lens: Vec<u64>,
@@ -119,6 +138,7 @@ impl Stage {
             takes: VecDeque::new(),
             stamps: BTreeMap::new(),
             read_bytes: 0,
+            read_offsets: Vec::new(),
             looked_at: BTreeSet::new(),
             lens: files.iter().map(|len| len.unsigned_abs()).collect(),
             open: BTreeMap::new(),
@@ -195,11 +215,23 @@ impl Stage {
         let mut bytes = Vec::new();
         messages.iter().for_each(|message| message.encode(&mut bytes));
         for part in bytes.chunks(4096) {
-            let buffer = Buffer(self.memory.received.len() as u16 % 512);
-            self.memory.received.resize(512, None);
-            self.memory.received[usize::from(buffer.0)] = Some(part.to_vec());
+            let buffer = self.memory.receive(part);
             self.turn(vec![Completion::Received { socket, buffer }]);
         }
+    }
+
+    /// Lets peers say something in the same turn, in this order.
+    pub(super) fn say_together(&mut self, said: &[(Socket, Vec<Message<'_>>)]) {
+        let received = said.iter().map(|(socket, messages)| {
+            let mut bytes = Vec::new();
+            messages.iter().for_each(|message| message.encode(&mut bytes));
+            Completion::Received {
+                socket: *socket,
+                buffer: self.memory.receive(&bytes),
+            }
+        });
+        let done = received.collect();
+        self.turn(done);
     }
 
     /// Lets every socket that waits take bytes again.
@@ -351,6 +383,7 @@ impl Stage {
             *byte = content(file.0, at);
         }
         self.read_bytes += u64::from(arrived);
+        self.read_offsets.push(offset);
         Completion::Read {
             token,
             result: Ok(ReadDone {
