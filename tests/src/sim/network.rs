@@ -443,13 +443,6 @@ impl Network {
         ends.flatten().collect()
     }
 
-    /// Whether an end is somebody's.
-    pub fn is_alive(&self, end: End) -> bool {
-        self.connections
-            .get(&end.connection)
-            .is_some_and(|connection| connection.owners[end.index()].is_some())
-    }
-
     /// Nothing gets from one host to another for a while.
     pub fn cut(&mut self, from: IpAddr, to: IpAddr, until: Time) {
         self.cuts.push(Cut { from, to, until });

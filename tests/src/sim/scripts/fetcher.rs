@@ -112,7 +112,6 @@ impl Fetcher {
                 if !self.wishes.extended {
                     self.asked.remove(&block);
                     self.missing.push_back(block);
-                    break;
                 }
             }
         }
