@@ -3,8 +3,9 @@
 #
 # usage: tools/test.sh [--long]
 #
-#   --long   also the tests that need minutes (tests/long), five thousand simulated swarms, the fuzz targets
-#            (tools/fuzz.sh, ten minutes each), and the check of licences and sources of all dependencies
+#   --long   also the tests that need minutes (tests/long), five thousand simulated swarms, the lines
+#            that are broken on purpose (tests/README.md), the fuzz targets (tools/fuzz.sh, ten minutes each), and the check
+#            of licences and sources of all dependencies
 #
 # For Debian 12, as root or with sudo, with a Rust toolchain. Other systems: install the programs listed under `packages`
 # by hand; a client that is missing is skipped with a line `skip: NAME: reason`, which is a failure where CI=true.
@@ -78,5 +79,6 @@ if [ $long = yes ]; then
     cargo test --release --package shoal-tests --features long --test long -- --test-threads=1
     cargo run --release --package shoal-tests -- swarm --seeds 0..5000
     cargo run --release --package shoal-tests -- crowd
+    cargo run --package shoal-tests -- mutations
     tools/fuzz.sh
 fi

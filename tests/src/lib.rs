@@ -18,6 +18,7 @@ pub mod bencode;
 pub mod client;
 pub mod fetch;
 pub mod fuzz;
+pub mod mutations;
 pub mod peer;
 pub mod place;
 pub mod process;
