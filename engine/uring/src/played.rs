@@ -29,9 +29,10 @@ use io_uring::squeue;
 use crate::ring::{Completed, Sleep};
 use entry::Entry;
 use far::Sockets;
-use player::{Player, Provided};
+use player::Player;
 
 pub(crate) use pages::Pages;
+pub(crate) use player::{Provided, Taken};
 
 /// Entries that wait for the kernel at most: few, so that a turn may have to submit early.
 const SUBMISSIONS_LEN: usize = 8;

@@ -133,3 +133,6 @@ impl Received {
         self.len - self.taken >= self.len / 8
     }
 }
+
+#[cfg(test)]
+mod tests;

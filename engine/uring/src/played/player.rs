@@ -23,21 +23,33 @@ const ARRIVES_LEN_MAX: usize = 200;
 
 /// The ring of provided buffers, as the kernel keeps it.
 #[derive(Clone, Copy)]
-pub(super) struct Provided {
+pub(crate) struct Provided {
     entries: u64,
     len: u16,
     head: u16,
 }
 
 /// A buffer that was taken out of the ring.
-struct Taken {
-    index: u16,
+pub(crate) struct Taken {
+    pub(crate) index: u16,
     address: u64,
     len: u32,
 }
 
+impl Taken {
+    /// Puts bytes into the buffer.
+    ///
+    /// # Safety
+    /// The core was not told of the buffer yet.
+    pub(crate) unsafe fn write(&self, bytes: &[u8]) {
+        assert!(bytes.len() <= self.len as usize, "what a test sends fits");
+        // SAFETY: the core leaves a buffer alone from its release until it is told of, and it is `len` bytes long.
+        unsafe { memory::<u8>(self.address).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+    }
+}
+
 impl Provided {
-    pub(super) fn new(entries: u64, len: u16) -> Provided {
+    pub(crate) fn new(entries: u64, len: u16) -> Provided {
         Provided {
             entries,
             len,
@@ -45,7 +57,8 @@ impl Provided {
         }
     }
 
-    fn take(&mut self) -> Option<Taken> {
+    /// The next buffer behind the tail.
+    pub(crate) fn take(&mut self) -> Option<Taken> {
         let first: *const received::Entry = memory(self.entries);
         // SAFETY: the ring is mapped while entries are under way; the tail is touched by atomic access only.
         let tail = unsafe { &(*first).tail }.load(Ordering::Acquire);
@@ -212,9 +225,8 @@ impl Player {
         };
         drop(provided);
         let bytes = bytes();
-        assert!(bytes.len() <= buffer.len as usize, "what a test sends fits");
-        // SAFETY: the buffer is the kernel's from the moment its entry was taken to the completion below.
-        unsafe { memory::<u8>(buffer.address).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        // SAFETY: the completion follows below.
+        unsafe { buffer.write(&bytes) };
         // Without the flag: the completion queue was full.
         let ends = self.random.once_in(16);
         let flags = WITH_BUFFER | u32::from(buffer.index) << BUFFER_SHIFT;
