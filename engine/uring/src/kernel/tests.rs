@@ -1,5 +1,6 @@
 mod connecting;
 mod datagrams;
+mod frames;
 mod hashing;
 mod writing;
 
