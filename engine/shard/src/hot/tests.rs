@@ -1,4 +1,4 @@
-use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+use proptest::prelude::{Strategy, any, prop_assert_eq, prop_oneof, proptest};
 use shoal_proto::layout::{BLOCK_LEN, FileLength, Layout, Span};
 use shoal_world::Frame;
 
@@ -116,25 +116,158 @@ fn a_forgotten_torrent_gives_its_frames_back_when_nothing_is_under_way_on_them()
     assert_eq!(hot.free(), 3);
 }
 
-proptest! {
-    /// Whatever is done to it, a frame that is pinned keeps its blocks and none is handed out twice.
-    #[test]
-    fn random_use_keeps_the_rules(steps in proptest::collection::vec((0_u32..8, any::<bool>()), 1..300)) {
-        let mut hot = HotCache::new(3);
-        let mut pinned: Vec<(u32, Frame)> = Vec::new();
-        for (index, release) in steps {
-            if release && !pinned.is_empty() {
-                let (_, frame) = pinned.remove(index as usize % pinned.len());
-                prop_assert!(!hot.unpin(frame));
-            } else if let Some(frame) = hot.pin(key(index)) {
-                pinned.push((index, frame));
-            } else if let Some((frame, _)) = fill(&mut hot, index) {
-                prop_assert!(pinned.iter().all(|(_, other)| *other != frame));
-            }
-            for (index, frame) in pinned.clone() {
-                prop_assert_eq!(hot.pin(key(index)), Some(frame));
-                prop_assert!(!hot.unpin(frame));
+/// What becomes of a place in the memory file, as the world sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    #[default]
+    Empty,
+    Filling(FrameKey),
+    Written(FrameKey),
+}
+
+/// The world's side: the places, and the sends that are under way from each.
+#[derive(Default)]
+struct World {
+    places: [Place; 3],
+    sends: [u32; 3],
+}
+
+impl World {
+    fn discard(&mut self, frame: Frame) {
+        let index = frame.0 as usize;
+        assert_eq!(self.sends[index], 0, "discarded under a send");
+        assert!(
+            !matches!(self.places[index], Place::Filling(_)),
+            "discarded under a fill"
+        );
+        self.places[index] = Place::Empty;
+    }
+
+    fn fill(&mut self, frame: Frame, key: FrameKey) {
+        let place = &mut self.places[frame.0 as usize];
+        assert_eq!(*place, Place::Empty, "filled without a discard before");
+        *place = Place::Filling(key);
+    }
+
+    fn filled(&mut self, frame: Frame) {
+        let place = &mut self.places[frame.0 as usize];
+        let Place::Filling(key) = *place else {
+            panic!("nobody filled it");
+        };
+        *place = Place::Written(key);
+    }
+
+    fn send_starts(&mut self, frame: Frame, key: FrameKey) {
+        assert_eq!(
+            self.places[frame.0 as usize],
+            Place::Written(key),
+            "sent what it does not hold"
+        );
+        self.sends[frame.0 as usize] += 1;
+    }
+
+    /// One of the framed extents for which `fits` holds.
+    fn pick(&self, which: u32, fits: impl Fn(usize) -> bool) -> Option<Frame> {
+        let fitting: Vec<usize> = (0..3).filter(|index| fits(*index)).collect();
+        let index = fitting.get(which as usize % fitting.len().max(1))?;
+        Some(Frame(*index as u32))
+    }
+
+    fn filling(&self, which: u32) -> Option<Frame> {
+        self.pick(which, |index| matches!(self.places[index], Place::Filling(_)))
+    }
+
+    fn sending(&self, which: u32) -> Option<Frame> {
+        self.pick(which, |index| self.sends[index] > 0)
+    }
+}
+
+/// What happens to a hot cache.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Promote(FrameKey),
+    FillEnds { which: u32, whole: bool },
+    SendStarts(FrameKey),
+    SendEnds { which: u32 },
+    Forget(TorrentId),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let key = || {
+        (0_u32..2, 0_u32..4).prop_map(|(torrent, index)| FrameKey {
+            torrent: TorrentId(torrent),
+            index,
+        })
+    };
+    prop_oneof![
+        4 => key().prop_map(Step::Promote),
+        3 => (any::<u32>(), proptest::bool::weighted(0.8)).prop_map(|(which, whole)| Step::FillEnds { which, whole }),
+        6 => key().prop_map(Step::SendStarts),
+        4 => any::<u32>().prop_map(|which| Step::SendEnds { which }),
+        1 => (0_u32..2).prop_map(|torrent| Step::Forget(TorrentId(torrent))),
+    ]
+}
+
+/// Does a step on both sides.
+fn take(step: Step, hot: &mut HotCache, world: &mut World) {
+    match step {
+        Step::Promote(key) => {
+            if let Some((frame, discard)) = hot.start_filling(key) {
+                if discard {
+                    world.discard(frame);
+                }
+                world.fill(frame, key);
             }
         }
+        Step::FillEnds { which, whole } => {
+            if let Some(frame) = world.filling(which) {
+                world.filled(frame);
+                if hot.filled(frame, whole) {
+                    world.discard(frame);
+                }
+            }
+        }
+        Step::SendStarts(key) => {
+            if let Some(frame) = hot.pin(key) {
+                world.send_starts(frame, key);
+            }
+        }
+        Step::SendEnds { which } => {
+            if let Some(frame) = world.sending(which) {
+                world.sends[frame.0 as usize] -= 1;
+                if hot.unpin(frame) {
+                    world.discard(frame);
+                }
+            }
+        }
+        Step::Forget(torrent) => {
+            for frame in hot.forget(torrent) {
+                world.discard(frame);
+            }
+        }
+    }
+}
+
+proptest! {
+    /// Pages that were sent are never written again: nothing is discarded while it is sent or written, nothing is filled
+    /// that was not discarded, and in the end every place is empty and free.
+    #[test]
+    fn a_frame_is_written_once_between_two_discards(steps in proptest::collection::vec(step(), 1..400)) {
+        let mut hot = HotCache::new(3);
+        let mut world = World::default();
+        for step in steps {
+            take(step, &mut hot, &mut world);
+        }
+        while world.filling(0).is_some() {
+            take(Step::FillEnds { which: 0, whole: true }, &mut hot, &mut world);
+        }
+        for torrent in [0, 1] {
+            take(Step::Forget(TorrentId(torrent)), &mut hot, &mut world);
+        }
+        while world.sending(0).is_some() {
+            take(Step::SendEnds { which: 0 }, &mut hot, &mut world);
+        }
+        prop_assert_eq!(hot.free(), 3);
+        prop_assert_eq!(world.places, [Place::Empty; 3]);
     }
 }
