@@ -286,3 +286,6 @@ fn set_flags(descriptor: RawFd, direct: bool) -> Result<bool, Errno> {
         Err(errno)
     }
 }
+
+#[cfg(test)]
+mod tests;
