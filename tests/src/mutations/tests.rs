@@ -1,4 +1,6 @@
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::{TestName, cells, list, mutation};
 
@@ -16,6 +18,31 @@ fn every_text_of_the_list_stands_in_its_file_once() {
     for mutation in mutations {
         assert_eq!(mutation.count(root()).unwrap(), 1, "{mutation:?}");
         assert_ne!(mutation.from, mutation.to, "{mutation:?}");
+    }
+}
+
+/// A test that was renamed does not run, so it would notice nothing.
+#[test]
+fn every_test_of_the_list_exists() {
+    let mutations = list(root()).unwrap();
+    let tests: BTreeSet<&TestName> = mutations
+        .iter()
+        .flat_map(|mutation| &mutation.caught_by)
+        .collect();
+    for test in tests {
+        let name = test.path.rsplit("::").next().unwrap();
+        let found = Command::new("git")
+            .args([
+                "grep",
+                "--quiet",
+                "--untracked",
+                &format!("fn {name}("),
+                "--",
+                "*.rs",
+            ])
+            .current_dir(root())
+            .status();
+        assert!(found.unwrap().success(), "{test}");
     }
 }
 
