@@ -3,13 +3,13 @@
 #
 # usage: tools/test.sh [--long]
 #
-#   --long   also the tests that need minutes (tests/long), five thousand simulated swarms, the lines
+#   --long   also the tests that need minutes (tests/long), more of tools/sharing.sh, five thousand simulated swarms, the lines
 #            that are broken on purpose (tests/README.md), the fuzz targets (tools/fuzz.sh, ten minutes each), and the check
 #            of licences and sources of all dependencies
 #
 # For Debian 12, as root or with sudo, with a Rust toolchain. Other systems: install the programs listed under `packages`
 # by hand; a client that is missing is skipped with a line `skip: NAME: reason`, which is a failure where CI=true.
-# What is installed already is not touched. The last line is cargo's own.
+# What is installed already is not touched.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -75,10 +75,13 @@ if [ $long = yes ]; then
 fi
 cargo test --workspace --no-fail-fast
 if [ $long = yes ]; then
+    tools/sharing.sh --long
     # One at a time: what is measured is shared.
     cargo test --release --package shoal-tests --features long --test long -- --test-threads=1
     cargo run --release --package shoal-tests -- swarm --seeds 0..5000
     cargo run --release --package shoal-tests -- crowd
     cargo run --package shoal-tests -- mutations
     tools/fuzz.sh
+else
+    tools/sharing.sh
 fi
