@@ -123,6 +123,8 @@ enum Place {
     Empty,
     Filling(FrameKey),
     Written(FrameKey),
+    /// In part, because the write failed.
+    Broken,
 }
 
 /// The world's side: the places, and the sends that are under way from each.
@@ -149,12 +151,12 @@ impl World {
         *place = Place::Filling(key);
     }
 
-    fn filled(&mut self, frame: Frame) {
+    fn filled(&mut self, frame: Frame, whole: bool) {
         let place = &mut self.places[frame.0 as usize];
         let Place::Filling(key) = *place else {
             panic!("nobody filled it");
         };
-        *place = Place::Written(key);
+        *place = if whole { Place::Written(key) } else { Place::Broken };
     }
 
     fn send_starts(&mut self, frame: Frame, key: FrameKey) {
@@ -221,7 +223,7 @@ fn take(step: Step, hot: &mut HotCache, world: &mut World) {
         }
         Step::FillEnds { which, whole } => {
             if let Some(frame) = world.filling(which) {
-                world.filled(frame);
+                world.filled(frame, whole);
                 if hot.filled(frame, whole) {
                     world.discard(frame);
                 }
