@@ -7,10 +7,10 @@ use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, proptest};
 use shoal_proto::layout::{BLOCK_LEN, FileLength, Layout};
 use shoal_proto::message::{BlockRequest, Decoder, Message};
 use shoal_proto::metadata::MetadataMessage;
-use shoal_world::{FileStamp, Socket};
+use shoal_world::{FileStamp, Op, Socket};
 use stage::{INFO, INFO_HASH, Stage, content, stamp};
 
-use crate::limits::{OUTBOX_LEN_MAX, RUN_BLOCKS_MAX};
+use crate::limits::{OUTBOX_LEN_MAX, READS_MAX, RUN_BLOCKS_MAX, RUNS_AHEAD_MAX};
 use crate::{Cause, Command, Event};
 
 fn request(index: u32, begin: u32, length: u32) -> Message<'static> {
@@ -350,17 +350,37 @@ fn run_of(extent: u32) -> Vec<Message<'static>> {
         .collect()
 }
 
-/// A stage whose file is open, and peers who have shown that they take whole runs.
+/// A stage whose file of 96 extents is open, and peers who have shown that they take whole runs.
 fn opened(peers: u32) -> (Stage, Vec<Socket>) {
-    let mut stage = Stage::new(32, 0, 1 << 18, &[8 * MIB]);
+    let mut stage = Stage::new(100, 0, 1 << 18, &[24 * MIB]);
     let peers = (0..peers).map(|slot| stage.peer(slot, true, &[Message::Interested]));
     let peers: Vec<Socket> = peers.collect();
-    stage.say(peers[0], &[first_of(31)]);
+    stage.say(peers[0], &[first_of(95)]);
     for peer in &peers {
         stage.shard.peers.talking(*peer).unwrap().run_blocks = RUN_BLOCKS_MAX;
     }
     stage.read_offsets.clear();
     (stage, peers)
+}
+
+fn count_reads(ops: &[Op]) -> usize {
+    ops.iter().filter(|op| matches!(op, Op::Read { .. })).count()
+}
+
+#[test]
+fn a_peer_has_a_few_runs_read_ahead() {
+    let (mut stage, peers) = opened(1);
+    let ops = stage.hear(&[(peers[0], (0..10).flat_map(run_of).collect())]);
+    assert_eq!(count_reads(&ops), RUNS_AHEAD_MAX);
+}
+
+#[test]
+fn reads_under_way_have_a_maximum() {
+    let (mut stage, peers) = opened(30);
+    let much = |index: u32| (3 * index..3 * index + 3).flat_map(run_of).collect();
+    let said: Vec<_> = peers.into_iter().zip((0..).map(much)).collect();
+    let ops = stage.hear(&said);
+    assert_eq!(count_reads(&ops), READS_MAX);
 }
 
 #[test]

@@ -24,7 +24,7 @@ use crate::{Command, Event, Seeding, Settings};
 pub(super) const INFO_HASH: InfoHash = InfoHash::V1([7; 20]);
 
 /// More than one turn of a test receives in.
-const BUFFERS: usize = 16;
+const BUFFERS: usize = 64;
 
 /// Stands for an `info` dictionary of two pieces.
 pub(super) static INFO: [u8; 20_000] = [b'i'; 20_000];
@@ -222,6 +222,12 @@ impl Stage {
 
     /// Lets peers say something in the same turn, in this order.
     pub(super) fn say_together(&mut self, said: &[(Socket, Vec<Message<'_>>)]) {
+        let ops = self.hear(said);
+        self.perform(ops);
+    }
+
+    /// What the shard asks for when it hears this, before any of it is performed.
+    pub(super) fn hear(&mut self, said: &[(Socket, Vec<Message<'_>>)]) -> Vec<Op> {
         let received = said.iter().map(|(socket, messages)| {
             let mut bytes = Vec::new();
             messages.iter().for_each(|message| message.encode(&mut bytes));
@@ -230,8 +236,10 @@ impl Stage {
                 buffer: self.memory.receive(&bytes),
             }
         });
-        let done = received.collect();
-        self.turn(done);
+        let mut done = received.collect();
+        let mut ops = Vec::new();
+        self.shard.on(self.now, &mut done, &mut self.memory, &mut ops);
+        ops
     }
 
     /// Lets every socket that waits take bytes again.
