@@ -9,7 +9,7 @@
 
 use super::limits;
 use super::problem::{ConfigError, Place, Problem, ProblemKind};
-use saphyr_parser::{Event, Parser, Span};
+use saphyr_parser::{Event, Marker, Parser, Span};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
@@ -53,6 +53,7 @@ pub(super) fn read(file: &Path) -> Result<String, ConfigError> {
 /// All settings of a text, and all that is wrong with its form.
 pub(super) fn entries(text: &str) -> (Vec<Entry>, Vec<Problem>) {
     let mut reader = Reader {
+        text,
         parser: Parser::new_from_str(text),
         entries: Vec::new(),
         problems: Vec::new(),
@@ -74,6 +75,7 @@ enum Node {
 }
 
 struct Reader<'a> {
+    text: &'a str,
     parser: Parser<'a, saphyr_parser::StrInput<'a>>,
     entries: Vec<Entry>,
     problems: Vec<Problem>,
@@ -173,10 +175,7 @@ impl<'a> Reader<'a> {
             None => Ok(None),
             Some(Ok((event, span))) => Ok(Some((event, place(span)))),
             Some(Err(error)) => {
-                let place = Place {
-                    line: error.marker().line(),
-                    column: error.marker().col() + 1,
-                };
+                let place = error_place(self.text, error.marker());
                 self.note(place, ProblemKind::Syntax(error.info().to_owned()));
                 Err(Unparsable)
             }
@@ -193,6 +192,18 @@ fn depth_change(event: &Event<'_>) -> i64 {
         Event::SequenceStart(..) | Event::MappingStart(..) => 1,
         Event::SequenceEnd | Event::MappingEnd => -1,
         _ => 0,
+    }
+}
+
+/// The parser counts the bytes of a directive (`%…`) where it counts the characters of all else; what that puts behind the
+/// line stands at its end.
+fn error_place(text: &str, marker: &Marker) -> Place {
+    let text = text.replace("\r\n", "\n");
+    let line = text.split(['\n', '\r']).nth(marker.line() - 1);
+    let column_max = 1 + line.map_or(0, |line| line.chars().count());
+    Place {
+        line: marker.line(),
+        column: column_max.min(marker.col() + 1),
     }
 }
 

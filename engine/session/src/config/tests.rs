@@ -108,6 +108,23 @@ fn settings_are_read_into_their_types() {
 }
 
 #[test]
+fn the_place_of_a_mistake_is_in_the_text() {
+    // Found by the fuzz target: the parser said column 24 of a line of 20 characters.
+    check_refused(
+        "%\u{12}\u{39d}~\u{39d}%n'~n'~\u{39d}~\u{39d}\u{1c}ni \0",
+        &["1:21: not YAML: found unprintable character; nothing after this place was read"],
+    );
+    // Elsewhere it counts characters.
+    check_refused(
+        "# \u{fc}\r\nlisten: \u{fc} : 1",
+        &[
+            "2:9: `listen` is `\u{fc}`; it takes an address and a port such as 0.0.0.0:6881 or [::]:6881",
+            "2:11: not YAML: mapping values are not allowed in this context; nothing after this place was read",
+        ],
+    );
+}
+
+#[test]
 fn texts_without_settings_are_the_defaults() {
     for text in ["", "\n", "# only a comment\n", "---\n", "{}", "\u{feff}"] {
         assert_eq!(Config::parse(text), Ok(Config::default()), "{text:?}");
