@@ -323,6 +323,7 @@ CONFIG = {
     "block-text": "listen: |\n  0.0.0.0:1\n  b\nio_mode: >-\n  di\n  rect\n",
     "quotes-open": "listen: \"0.0.0.0:1\nio_mode: 'auto\n",
     "cores-huge": "cores: 0-18446744073709551615\n",
+    "directive-in-greek": "%\x12\u039d~\u039d%n'~n'~\u039d~\u039d\x1cni \0",  # once had its mistake behind its end
     "escapes": 'listen: "\\x41\\u202e\\U0001F600\\n"\n',
 }
 
