@@ -65,6 +65,7 @@ pub(crate) struct Files {
 
 impl Files {
     pub(crate) fn new(open_max: u32) -> Files {
+        assert!(open_max > 0, "a shard may open a file");
         Files {
             entries: BTreeMap::new(),
             next: 0,
@@ -127,15 +128,30 @@ impl Files {
         !self.used.is_empty()
     }
 
-    /// The file is open now. What must be closed for it: files open longest that nobody reads.
+    /// The file is open now. What must be closed for it: never itself, or those who wait for it would open it again and
+    /// again. Where all others are being read, there is one more until [`Files::read_ended`].
     pub(crate) fn opened(&mut self, key: FileKey, file: File) -> Vec<File> {
+        let close = self.close_idle(self.open_max - 1);
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.handle = Handle::Open(file);
             self.open.push_back(key);
         }
+        close
+    }
+
+    /// A read of a file ended. What is to be closed, if more files are open than may be.
+    pub(crate) fn read_ended(&mut self, key: FileKey) -> Vec<File> {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.reads -= 1;
+        }
+        self.close_idle(self.open_max)
+    }
+
+    /// Closes the files open longest that nobody reads, until so many are left.
+    fn close_idle(&mut self, left: usize) -> Vec<File> {
         let mut close = Vec::new();
         for _ in 0..self.open.len() {
-            if self.open.len() <= self.open_max {
+            if self.open.len() <= left {
                 break;
             }
             let Some(oldest) = self.open.pop_front() else {
@@ -168,3 +184,6 @@ impl Files {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

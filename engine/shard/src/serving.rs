@@ -241,12 +241,14 @@ impl Shard {
         ops: &mut Vec<Op>,
     ) {
         let read = self.reads.remove(token as usize);
-        let Some(entry) = self.files.get(read.file) else {
+        if self.files.get(read.file).is_none() {
             self.cache.read_ended(read.extent, read.pages, false);
             self.abandoned_read_ended(read.handle, ops);
             return;
-        };
-        entry.reads -= 1;
+        }
+        for file in self.files.read_ended(read.file) {
+            ops.push(Op::CloseFile { file });
+        }
         let judged = match result {
             Ok(done) if done.len < read.expected => Err(Cause::Short {
                 len: read.offset + u64::from(done.len),
