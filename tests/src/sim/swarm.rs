@@ -34,6 +34,10 @@ pub const LIVENESS_TIME: Duration = Duration::from_secs(3600);
 /// How often the limits are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// Operations of all cores in a second at most. Twenty peers that take four megabytes each in a second make 20,000 with
+/// the smallest blocks; a daemon that turns in circles makes 100,000.
+const OPERATIONS_PER_SECOND_MAX: u64 = 30_000;
+
 /// Something that the scenario does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -152,6 +156,8 @@ pub struct Swarm {
     faults: Faults,
     dice: Dice,
     faults_over: bool,
+    /// Operations performed when it was looked at last.
+    performed: u64,
 }
 
 /// Runs the scenario of a seed to its end.
@@ -202,6 +208,7 @@ impl Swarm {
             faults,
             dice,
             faults_over: false,
+            performed: 0,
         };
         swarm.plan();
         swarm
@@ -329,6 +336,7 @@ impl Swarm {
     }
 
     fn look(&mut self) {
+        self.assert_diligent();
         for daemon in &self.simulation.daemons {
             daemon.assert_within_limits();
         }
@@ -337,6 +345,21 @@ impl Swarm {
             .commons
             .clock
             .after(LOOK_EVERY, super::Event::Step(Step::Look));
+    }
+
+    /// What a daemon does in a second is bounded by what it is asked: nobody asks for more than this.
+    fn assert_diligent(&mut self) {
+        let performed = self
+            .simulation
+            .daemons
+            .iter()
+            .map(Daemon::performed_ever)
+            .sum::<u64>();
+        let operations = performed - std::mem::replace(&mut self.performed, performed);
+        assert!(
+            operations < OPERATIONS_PER_SECOND_MAX,
+            "{operations} operations in a second: the daemon turns in circles"
+        );
     }
 
     fn end_faults(&mut self) {

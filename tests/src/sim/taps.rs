@@ -143,6 +143,7 @@ impl Taps {
                 self.delivered_bytes += u64::from(block.len);
                 self.rotten_blocks += u64::from(!right);
                 tap.check_block(block);
+                tap.check_has(block.piece, &self.possession);
                 heard.push(Heard::Block(block));
             } else {
                 let message = parse(frame).unwrap_or_else(|| panic!("the daemon said nonsense: {frame:?}"));
@@ -265,6 +266,15 @@ impl Tap {
         }
     }
 
+    /// What the daemon has not got it neither sends nor tells of, although its bytes may stand on the disk.
+    fn check_has(&self, piece: u32, possession: &BTreeMap<u64, Vec<bool>>) {
+        let torrent = self.torrent.as_ref().expect("only known torrents are served");
+        if let Some(has) = possession.get(&torrent.key) {
+            let has = has.get(piece as usize).is_some_and(|has| *has);
+            assert!(has, "piece {piece} was not verified, and is served");
+        }
+    }
+
     /// What the daemon says it has is what it has.
     fn check_possession(&self, message: &Message, possession: &BTreeMap<u64, Vec<bool>>) {
         let torrent = self.torrent.as_ref().expect("only known torrents are served");
@@ -277,6 +287,7 @@ impl Tap {
             Message::Bitfield { bits } => (0..bits.len() * 8)
                 .map(|piece| bits[piece / 8] & 0x80 >> (piece % 8) != 0)
                 .collect(),
+            Message::Have { piece } => return self.check_has(*piece, possession),
             _ => return,
         };
         let (pieces, spare) = says.split_at(has.len());

@@ -34,6 +34,9 @@ pub const LIES: u32 = 10;
 /// Time in which a daemon must throw out who says nothing (three minutes), and some more.
 const SILENCE_MAX: Duration = Duration::from_secs(200);
 
+/// Time in which a daemon must throw out who broke the protocol: far less than its patience with silence.
+const LIE_MAX: Duration = Duration::from_secs(60);
+
 /// How often a greedy peer asks, and how many times, before it leaves.
 const GREEDY_EVERY: Duration = Duration::from_millis(300);
 const GREEDY_TIMES: u32 = 20;
@@ -46,17 +49,20 @@ pub struct Nuisance {
     over: bool,
     /// It hung up by itself, since nobody did anything.
     gave_up: bool,
+    /// Before this moment anything may have ended its connection; it comes again and is thrown out for what it does.
+    judged_from: Time,
     times: u32,
 }
 
 impl Nuisance {
     /// A peer of a torrent that does this wrong.
-    pub fn new(offence: Offence, torrent: &Rc<Torrent>) -> Nuisance {
+    pub fn new(offence: Offence, torrent: &Rc<Torrent>, judged_from: Duration) -> Nuisance {
         Nuisance {
             offence,
             torrent: torrent.clone(),
             over: false,
             gave_up: false,
+            judged_from: Time::ZERO + judged_from,
             times: 0,
         }
     }
@@ -126,7 +132,13 @@ impl Nuisance {
 
 impl Behaviour for Nuisance {
     fn begins(&mut self, line: &mut Line<'_>) {
-        line.again_after = Some(SILENCE_MAX);
+        // Who lies must be thrown out for that, long before the silence after it would be a reason.
+        let patience = if matches!(self.offence, Offence::Liar(_)) {
+            LIE_MAX
+        } else {
+            SILENCE_MAX
+        };
+        line.again_after = Some(patience);
         match self.offence {
             Offence::Mute => {}
             Offence::Silent => line.says.extend(self.handshake().encode()),
@@ -174,8 +186,9 @@ impl Behaviour for Nuisance {
         }
     }
 
-    fn ends(&mut self, _now: Time) {
-        self.over = !std::mem::take(&mut self.gave_up);
+    fn ends(&mut self, now: Time) {
+        self.over = !std::mem::take(&mut self.gave_up) && now >= self.judged_from;
+        self.times = 0;
     }
 
     fn is_satisfied(&self) -> bool {

@@ -12,6 +12,7 @@ use super::super::disk::Drive;
 use super::super::network::Link;
 use super::super::scripts::{Babbler, Behaviour, Fetcher, LIES, Nuisance, Offence, Wishes};
 use super::super::torrent::Torrent;
+use super::FAULTS_END;
 use crate::sample::{BLOCK_LEN, Block};
 
 /// Peers come within this time.
@@ -53,6 +54,24 @@ pub(super) fn simulation(seed: u64, dice: &mut Dice) -> (Simulation, Rc<[Rc<Torr
             appetite: (dice.below(5) == 0)
                 .then(|| (dice.within(500..=60_000) as usize, Duration::from_millis(100))),
             arrives: dice.duration(Duration::ZERO..=ARRIVALS),
+            seed: dice.word(),
+        };
+        cast::invite(&mut simulation, &torrents, guest);
+    }
+    // When nothing goes wrong any more, somebody comes to every torrent: the daemon still accepts and serves.
+    for torrent in torrents.iter() {
+        let has = simulation.daemons[0].has(torrent);
+        let wishes = Wishes {
+            blocks: wishes(torrent, &has, &settings, dice).blocks,
+            pipeline: 4,
+            ..Wishes::plain(torrent)
+        };
+        let guest = Guest {
+            host: 100,
+            link: Link::FAST,
+            behaviour: Box::new(Fetcher::new(wishes)),
+            appetite: None,
+            arrives: FAULTS_END + dice.duration(Duration::ZERO..=Duration::from_secs(5)),
             seed: dice.word(),
         };
         cast::invite(&mut simulation, &torrents, guest);
@@ -125,7 +144,7 @@ fn behaviour(
         }
         _ => return Box::new(Fetcher::new(wishes(torrent, has, settings, dice))),
     };
-    Box::new(Nuisance::new(offence, torrent))
+    Box::new(Nuisance::new(offence, torrent, FAULTS_END))
 }
 
 fn wishes(torrent: &Rc<Torrent>, has: &[bool], settings: &Settings, dice: &mut Dice) -> Wishes {
