@@ -7,10 +7,11 @@ use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, proptest};
 use shoal_proto::layout::{BLOCK_LEN, FileLength, Layout};
 use shoal_proto::message::{BlockRequest, Decoder, Message};
 use shoal_proto::metadata::MetadataMessage;
-use shoal_world::{FileStamp, Op, Socket};
+use shoal_world::{Completion, File, FileStamp, Op, Opened, Socket};
 use stage::{INFO, INFO_HASH, Stage, content, stamp};
 
 use crate::limits::{OUTBOX_LEN_MAX, READS_MAX, RUN_BLOCKS_MAX, RUNS_AHEAD_MAX};
+use crate::torrent::TorrentId;
 use crate::{Cause, Command, Event};
 
 fn request(index: u32, begin: u32, length: u32) -> Message<'static> {
@@ -542,6 +543,67 @@ fn a_file_touched_for_no_visible_reason_waits_until_it_is_verified_again() {
     });
     stage.turn(Vec::new());
     assert_eq!(answers(&stage, peer, 4).len(), 1);
+}
+
+/// Gives the torrent up; what is asked for then.
+fn give_up(stage: &mut Stage) -> Vec<Op> {
+    let file = stage
+        .shard
+        .torrents
+        .active(TorrentId(0))
+        .unwrap()
+        .layout
+        .files()
+        .next()
+        .unwrap()
+        .0;
+    let mut ops = Vec::new();
+    let info_hash = INFO_HASH;
+    let command = Command::FileRefuted { info_hash, file };
+    stage.shard.command(stage.now, command, &mut ops);
+    ops
+}
+
+#[test]
+fn a_file_that_opens_too_late_is_closed_again() {
+    let mut stage = Stage::new(16, 0, 1 << 18, &[MIB]);
+    let peer = stage.peer(0, true, &[Message::Interested]);
+    let ops = stage.hear(&[(peer, vec![request(0, 0, BLOCK_LEN)])]);
+    let open = ops.iter().find_map(|op| match op {
+        Op::Open { token, .. } => Some(*token),
+        _ => None,
+    });
+    give_up(&mut stage);
+    let opened = Opened {
+        file: File(7),
+        stamp: stamp(1 << 20),
+    };
+    let ops = stage.told(Completion::Opened {
+        token: open.expect("the file is opened"),
+        result: Ok(opened),
+    });
+    assert!(matches!(ops[..], [Op::CloseFile { file: File(7) }]), "{ops:?}");
+}
+
+#[test]
+fn a_framed_extent_of_a_torrent_that_is_gone_is_discarded_after_its_last_send() {
+    let mut stage = Stage::new(16, 4, 1 << 18, &[MIB]);
+    let peer = stage.peer(0, true, &[Message::Interested]);
+    stage.say(peer, &[request(0, 0, BLOCK_LEN)]);
+    let ops = stage.hear(&[(peer, vec![request(0, 0, BLOCK_LEN)])]);
+    let [Op::SendFramed { frame: sent, .. }] = ops[..] else {
+        panic!("{ops:?}");
+    };
+    let ops = give_up(&mut stage);
+    assert!(!ops.iter().any(|op| matches!(op, Op::Discard { .. })), "{ops:?}");
+    let ops = stage.told(Completion::Sent {
+        socket: peer,
+        result: Ok(BLOCK_LEN),
+    });
+    assert!(
+        matches!(ops[..], [Op::Discard { frame }] if frame == sent),
+        "{ops:?}"
+    );
 }
 
 #[test]

@@ -181,9 +181,8 @@ impl Stage {
     }
 
     /// Delivers completions and performs what follows, until nothing does.
-    pub(super) fn turn(&mut self, mut done: Vec<Completion>) {
-        let mut ops = Vec::new();
-        self.shard.on(self.now, &mut done, &mut self.memory, &mut ops);
+    pub(super) fn turn(&mut self, done: Vec<Completion>) {
+        let ops = self.asks(done);
         self.perform(ops);
     }
 
@@ -236,10 +235,13 @@ impl Stage {
                 buffer: self.memory.receive(&bytes),
             }
         });
-        let mut done = received.collect();
-        let mut ops = Vec::new();
-        self.shard.on(self.now, &mut done, &mut self.memory, &mut ops);
-        ops
+        let done = received.collect();
+        self.asks(done)
+    }
+
+    /// What the shard asks for when it is told this, before any of it is performed.
+    pub(super) fn told(&mut self, completion: Completion) -> Vec<Op> {
+        self.asks(vec![completion])
     }
 
     /// Lets every socket that waits take bytes again.
@@ -252,6 +254,12 @@ impl Stage {
             });
             self.turn(writable.collect());
         }
+    }
+
+    fn asks(&mut self, mut done: Vec<Completion>) -> Vec<Op> {
+        let mut ops = Vec::new();
+        self.shard.on(self.now, &mut done, &mut self.memory, &mut ops);
+        ops
     }
 
     fn perform(&mut self, ops: Vec<Op>) {
