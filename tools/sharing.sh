@@ -56,7 +56,7 @@ target=$(rustc +nightly --print host-tuple)
 RUSTFLAGS=-Zsanitizer=address check asan asan cargo +nightly test "${tests[@]}" --target "$target"
 
 if [ $long = yes ]; then
-    MIRIFLAGS="$miri -Zmiri-many-seeds=0..32" check miri-schedules miri \
+    MIRIFLAGS="$miri -Zmiri-many-seeds=0..16" check miri-schedules miri \
         cargo +nightly miri test "${tests[@]}" -- received::tests mailbox doorbell pool::tests::a_submitter
     MIRIFLAGS="$miri -Zmiri-many-seeds=0..8" check miri-played miri cargo +nightly miri test "${tests[@]}" -- played
     PLAYED_SEEDS=16 MIRIFLAGS=$miri check miri-seeds miri cargo +nightly miri test "${tests[@]}" -- played
