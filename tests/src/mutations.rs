@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Where the list stands, from the root of the checkout.
@@ -188,6 +188,8 @@ struct Workshop {
 impl Workshop {
     /// A fresh clone in `directory`, beside what earlier runs built there.
     fn open(checkout: &Path, directory: &Path) -> io::Result<Workshop> {
+        // Commands run in the clone, from where a relative path would lead elsewhere.
+        let directory = path::absolute(directory)?;
         let workshop = Workshop {
             tree: directory.join("tree"),
             target: directory.join("target"),
@@ -196,7 +198,7 @@ impl Workshop {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        fs::create_dir_all(directory)?;
+        fs::create_dir_all(&directory)?;
         let cloned = Command::new("git")
             .args(["clone", "--quiet"])
             .args([checkout, &workshop.tree])
