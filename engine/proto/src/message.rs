@@ -22,7 +22,7 @@ use crate::limits::{EXTENDED_FRAME_LEN_MAX, PIECE_FRAME_LEN_MAX, PIECES_MAX, REQ
 
 mod decoder;
 
-pub use decoder::Decoder;
+pub use decoder::{Decoder, Part};
 
 /// Bytes in front of the payload of a piece message: length, id, index, begin.
 pub const PIECE_HEADER_LEN: usize = 13;

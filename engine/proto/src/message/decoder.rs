@@ -3,7 +3,7 @@
 //! It keeps what is left of a frame at the end of a slice, and nothing else. See the parent module for its
 //! promises.
 
-use super::{FrameError, Message, PREFIX_LEN, frame_len_max, is_known};
+use super::{FrameError, Message, PIECE_HEADER_LEN, PREFIX_LEN, frame_len_max, id, is_known};
 
 /// Bytes of a frame that are collected without a heap allocation, prefix included: the length of a request,
 /// which is the longest message of fixed size, and the one that seeders receive.
@@ -47,6 +47,43 @@ enum Pending {
         /// Bytes that are still to come.
         len_left: usize,
     },
+    /// The header of a block that is handed on in portions.
+    BlockHead {
+        /// Bytes in `head`.
+        len: usize,
+    },
+    /// The bytes of a block that is handed on in portions.
+    Block {
+        /// Bytes that are still to come.
+        len_left: usize,
+    },
+}
+
+/// What [`Decoder::next_part`] finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part<'m, 'i> {
+    /// A whole message; never [`Message::Piece`].
+    Message(Message<'m>),
+    /// A block begins: its bytes are the parts that follow.
+    BlockBegins {
+        /// The piece's number.
+        index: u32,
+        /// Offset of the block in the piece.
+        begin: u32,
+        /// Bytes of the block.
+        len: u32,
+    },
+    /// The next bytes of the block that began, where they lie in the input; never empty.
+    BlockBytes(&'i [u8]),
+}
+
+/// How blocks are delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blocks {
+    /// As messages like all others.
+    Whole,
+    /// In portions, as they arrive.
+    InParts,
 }
 
 /// What taking input has led to.
@@ -59,6 +96,8 @@ enum Taken {
     Long,
     /// A frame was skipped to its end.
     Skipped,
+    /// The header of a block is whole, in `head`.
+    BlockHead,
 }
 
 impl Decoder {
@@ -103,13 +142,103 @@ impl Decoder {
                 }
                 self.pending = Pending::Prefix { len: 0 };
             }
-            match self.take(input)? {
+            match self.take(input, Blocks::Whole)? {
                 Taken::All => return Ok(None),
                 Taken::Skipped => {}
                 Taken::Short(len) => return parse_collected(&self.head[PREFIX_LEN..len]),
                 Taken::Long => return parse_collected(&self.body),
+                Taken::BlockHead => unreachable!("blocks are asked for whole"),
             }
         }
+    }
+
+    /// The same for whoever fetches: blocks are not collected, their bytes are handed on where they lie. One
+    /// connection is read by this or by [`Decoder::next`], not by both.
+    ///
+    /// ```
+    /// # use shoal_proto::message::{Decoder, Part};
+    /// let mut decoder = Decoder::new(100);
+    /// let mut input: &[u8] = b"\0\0\0\x0c\x07\0\0\0\x05\0\0\x40\0ab";
+    /// let begins = Part::BlockBegins { index: 5, begin: 16_384, len: 3 };
+    /// assert_eq!(decoder.next_part(&mut input), Ok(Some(begins)));
+    /// assert_eq!(decoder.next_part(&mut input), Ok(Some(Part::BlockBytes(b"ab"))));
+    /// assert_eq!(decoder.next_part(&mut input), Ok(None));
+    /// let mut input: &[u8] = b"c";
+    /// assert_eq!(decoder.next_part(&mut input), Ok(Some(Part::BlockBytes(b"c"))));
+    /// ```
+    pub fn next_part<'m, 'i: 'm>(
+        &'m mut self,
+        input: &mut &'i [u8],
+    ) -> Result<Option<Part<'m, 'i>>, FrameError> {
+        loop {
+            if let Pending::Block { len_left } = self.pending {
+                if input.is_empty() {
+                    return Ok(None);
+                }
+                let bytes = cut(input, len_left);
+                self.pending = match len_left - bytes.len() {
+                    0 => Pending::Nothing,
+                    len_left => Pending::Block { len_left },
+                };
+                return Ok(Some(Part::BlockBytes(bytes)));
+            }
+            if let Pending::Nothing = self.pending {
+                self.release();
+                if input.is_empty() {
+                    return Ok(None);
+                }
+                let is_block = input.get(PREFIX_LEN) == Some(&id::PIECE);
+                if let Some((head, rest)) = input.split_first_chunk::<PIECE_HEADER_LEN>()
+                    && is_block
+                {
+                    *input = rest;
+                    self.head[..PIECE_HEADER_LEN].copy_from_slice(head);
+                    return self.begin_block().map(Some);
+                }
+                if !is_block && let Some(frame) = self.whole_frame(input)? {
+                    match Message::parse(frame)? {
+                        None => continue,
+                        Some(message) => return Ok(Some(Part::Message(message))),
+                    }
+                }
+                self.pending = Pending::Prefix { len: 0 };
+            }
+            match self.take(input, Blocks::InParts)? {
+                Taken::All => return Ok(None),
+                Taken::Skipped => {}
+                Taken::Short(len) => return message(parse_collected(&self.head[PREFIX_LEN..len])),
+                Taken::Long => return message(parse_collected(&self.body)),
+                Taken::BlockHead => return self.begin_block().map(Some),
+            }
+        }
+    }
+
+    /// The header of a block stands in `head`.
+    fn begin_block<'m, 'i>(&mut self) -> Result<Part<'m, 'i>, FrameError> {
+        let field = |at: usize| {
+            let bytes = self.head[at..]
+                .first_chunk()
+                .expect("the head holds a block's header");
+            u32::from_be_bytes(*bytes)
+        };
+        let (index, begin) = (field(PREFIX_LEN + 1), field(PREFIX_LEN + 5));
+        let prefix = self.head.first_chunk().expect("the head is longer than a prefix");
+        let len_behind = self.checked_len(*prefix)?;
+        let Some(len) = len_behind.checked_sub(PIECE_HEADER_LEN - PREFIX_LEN) else {
+            return Err(FrameError::WrongLength {
+                id: id::PIECE,
+                len: len_behind as u32,
+            });
+        };
+        self.pending = match len {
+            0 => Pending::Nothing,
+            len_left => Pending::Block { len_left },
+        };
+        Ok(Part::BlockBegins {
+            index,
+            begin,
+            len: len as u32,
+        })
     }
 
     /// Bytes of heap memory that an unfinished frame holds; a peer is charged for them.
@@ -138,10 +267,10 @@ impl Decoder {
     }
 
     /// Adds input to the pending frame.
-    fn take(&mut self, input: &mut &[u8]) -> Result<Taken, FrameError> {
+    fn take(&mut self, input: &mut &[u8], blocks: Blocks) -> Result<Taken, FrameError> {
         loop {
             match self.pending {
-                Pending::Nothing => return Ok(Taken::All),
+                Pending::Nothing | Pending::Block { .. } => return Ok(Taken::All),
                 Pending::Prefix { len } => {
                     // The id is wanted as well, unless the frame is the empty one that has none.
                     let wanted = if len < PREFIX_LEN {
@@ -154,7 +283,7 @@ impl Decoder {
                     if len < wanted {
                         return Ok(Taken::All);
                     }
-                    self.pending = self.classify(len)?;
+                    self.pending = self.classify(len, blocks)?;
                 }
                 Pending::Short { len, len_whole } => {
                     let len = self.fill_head(input, len, len_whole);
@@ -170,13 +299,18 @@ impl Decoder {
                     self.pending = Pending::Skipped { len_left };
                     return Ok(self.finish(len_left == 0, Taken::Skipped));
                 }
+                Pending::BlockHead { len } => {
+                    let len = self.fill_head(input, len, PIECE_HEADER_LEN);
+                    self.pending = Pending::BlockHead { len };
+                    return Ok(self.finish(len == PIECE_HEADER_LEN, Taken::BlockHead));
+                }
             }
         }
     }
 
     /// Decides how to collect a frame of which `len` bytes, the prefix or the prefix and the id, are in
     /// `head`.
-    fn classify(&mut self, len: usize) -> Result<Pending, FrameError> {
+    fn classify(&mut self, len: usize, blocks: Blocks) -> Result<Pending, FrameError> {
         let prefix = self.head.first_chunk().expect("the head is longer than a prefix");
         let len_behind = self.checked_len(*prefix)?;
         let len_whole = PREFIX_LEN + len_behind;
@@ -188,6 +322,8 @@ impl Decoder {
             Pending::Skipped {
                 len_left: len_whole - len,
             }
+        } else if blocks == Blocks::InParts && id == id::PIECE && len_whole >= PIECE_HEADER_LEN {
+            Pending::BlockHead { len }
         } else if len_whole <= SHORT_LEN_MAX {
             Pending::Short { len, len_whole }
         } else {
@@ -241,6 +377,13 @@ impl Decoder {
 #[inline(never)]
 fn parse_collected(frame: &[u8]) -> Result<Option<Message<'_>>, FrameError> {
     Message::parse(frame)
+}
+
+fn message<'m, 'i>(
+    parsed: Result<Option<Message<'m>>, FrameError>,
+) -> Result<Option<Part<'m, 'i>>, FrameError> {
+    // What was collected is of a kind that is known.
+    Ok(parsed?.map(Part::Message))
 }
 
 /// Takes up to `len` bytes off the front of the input.

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{BlockRequest, Decoder, FrameError, Message, frame_len_max, piece_header};
+use super::{BlockRequest, Decoder, FrameError, Message, Part, frame_len_max, piece_header};
 use crate::layout::{FileLength, Layout};
 
 /// What the decoder makes of a stream that arrives in slices of `step` bytes.
@@ -16,11 +16,44 @@ fn decode(stream: &[u8], step: usize) -> Result<Vec<String>, FrameError> {
     Ok(messages)
 }
 
-/// The result must not depend on how the stream was cut.
+/// The same by parts, with the blocks put together again.
+fn decode_parts(stream: &[u8], step: usize) -> Result<Vec<String>, FrameError> {
+    let mut decoder = Decoder::new(1_000);
+    let mut messages = Vec::new();
+    let mut block = None;
+    for mut slice in stream.chunks(step) {
+        while let Some(part) = decoder.next_part(&mut slice)? {
+            match part {
+                Part::Message(message) => messages.push(format!("{message:?}")),
+                Part::BlockBegins { index, begin, len } => block = Some((index, begin, len, Vec::new())),
+                Part::BlockBytes(bytes) => {
+                    assert!(!bytes.is_empty());
+                    block.as_mut().expect("bytes follow a beginning").3.extend(bytes);
+                }
+            }
+            if let Some((index, begin, len, data)) = &block
+                && *len as usize == data.len()
+            {
+                let (index, begin) = (*index, *begin);
+                messages.push(format!("{:?}", Message::Piece { index, begin, data }));
+                block = None;
+            }
+        }
+        assert!(slice.is_empty(), "a decoder that wants more has taken everything");
+    }
+    Ok(messages)
+}
+
+/// The result must not depend on how the stream was cut, nor on how blocks are delivered.
 fn check(stream: &[u8], expected: Result<&[Message<'_>], FrameError>) {
     let expected = expected.map(|messages| messages.iter().map(|m| format!("{m:?}")).collect::<Vec<_>>());
     for step in [1, 2, 3, 4, 5, 6, 7, 13, 16, 17, 18, 64, usize::MAX] {
         assert_eq!(decode(stream, step), expected, "in slices of {step}");
+        assert_eq!(
+            decode_parts(stream, step),
+            expected,
+            "by parts, in slices of {step}"
+        );
     }
 }
 
