@@ -157,6 +157,48 @@ impl Bitfield {
         ones(words, self.pieces)
     }
 
+    /// How many pieces are in both sets.
+    pub fn common_count(&self, other: &Bitfield) -> u32 {
+        self.assert_same_torrent(other);
+        let pairs = self.words.iter().zip(&other.words);
+        pairs.map(|(ours, theirs)| (ours & theirs).count_ones()).sum()
+    }
+
+    /// The pieces in both sets, once each: ascending from `start` to the end, then from the beginning up to `start`.
+    pub fn common_from<'a>(
+        &'a self,
+        other: &'a Bitfield,
+        start: PieceIndex,
+    ) -> impl Iterator<Item = PieceIndex> + 'a {
+        self.assert_same_torrent(other);
+        let (first, bit) = self.place(start);
+        let from_start = bit | (bit - 1);
+        let len = self.words.len();
+        // The first word comes twice: its part from `start` on, and at the very end its part before.
+        (0..=len).flat_map(move |step| {
+            let position = if first + step < len {
+                first + step
+            } else {
+                first + step - len
+            };
+            let mask = match step {
+                0 => from_start,
+                _ if step == len => !from_start,
+                _ => u64::MAX,
+            };
+            let word = self.words[position] & other.words[position] & mask;
+            let base = position as u32 * WORD_BITS;
+            ones_of(word).map(move |bit| PieceIndex::within(base + bit, self.pieces))
+        })
+    }
+
+    fn assert_same_torrent(&self, other: &Bitfield) {
+        assert_eq!(
+            self.pieces, other.pieces,
+            "only sets of one torrent's pieces meet"
+        );
+    }
+
     fn place(&self, piece: PieceIndex) -> (usize, u64) {
         let index = piece.get();
         assert!(
@@ -191,19 +233,24 @@ fn used_bits(pieces: u32) -> u64 {
 
 /// The positions of set bits, below `pieces`.
 fn ones(words: impl Iterator<Item = u64>, pieces: u32) -> impl Iterator<Item = PieceIndex> {
-    let positions = words.zip(0_u32..).flat_map(|(mut word, position)| {
-        std::iter::from_fn(move || {
-            let zeros = word.leading_zeros();
-            if zeros == WORD_BITS {
-                return None;
-            }
-            word &= !(1 << (WORD_BITS - 1 - zeros));
-            Some(position * WORD_BITS + zeros)
-        })
-    });
+    let positions = words
+        .zip(0_u32..)
+        .flat_map(|(word, position)| ones_of(word).map(move |bit| position * WORD_BITS + bit));
     positions
         .take_while(move |index| *index < pieces)
         .map(move |index| PieceIndex::within(index, pieces))
+}
+
+/// The places of a word's set bits, counted from its highest.
+fn ones_of(mut word: u64) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let zeros = word.leading_zeros();
+        if zeros == WORD_BITS {
+            return None;
+        }
+        word &= !(1 << (WORD_BITS - 1 - zeros));
+        Some(zeros)
+    })
 }
 
 #[cfg(test)]

@@ -92,4 +92,24 @@ proptest! {
         prop_assert_eq!(indices(read.present()), Vec::from_iter(present));
         prop_assert_eq!(read, field);
     }
+
+    #[test]
+    fn what_two_sets_share_comes_once_and_in_a_circle(
+        ours in prop::collection::btree_set(0_u32..200, 0..60),
+        theirs in prop::collection::btree_set(0_u32..200, 0..60),
+        start in 0_u32..200,
+    ) {
+        let field = |of: &std::collections::BTreeSet<u32>| {
+            let mut field = Bitfield::none(200);
+            for index in of {
+                field.set(PieceIndex::within(*index, 200));
+            }
+            field
+        };
+        let (a, b) = (field(&ours), field(&theirs));
+        let both: Vec<u32> = ours.intersection(&theirs).copied().collect();
+        let (before, after): (Vec<u32>, Vec<u32>) = both.iter().partition(|index| **index < start);
+        prop_assert_eq!(indices(a.common_from(&b, PieceIndex::within(start, 200))), [after, before].concat());
+        prop_assert_eq!(a.common_count(&b) as usize, both.len());
+    }
 }
