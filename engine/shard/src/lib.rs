@@ -26,6 +26,8 @@ mod greeting;
 mod hot;
 mod limits;
 mod peer;
+#[allow(dead_code, reason = "what fetches is being built on it")]
+mod picker;
 mod serving;
 mod settings;
 mod shard;
@@ -36,6 +38,7 @@ mod wheel;
 
 pub use counters::{Counters, PeerReport, Report, TorrentReport};
 pub use event::{Cause, Command, Event, Failure};
+pub use picker::{Order, Priority};
 pub use settings::Settings;
 pub use shard::Shard;
 pub use torrent::Seeding;
