@@ -223,7 +223,7 @@ fn check(check: Check, job: &Job<'_>) -> Result<(Duration, Duration)> {
                 "it ended ({status}); its last words: {}",
                 process.last_words()
             );
-            Ok((elapsed, cpu))
+            Ok((elapsed, cpu.total()))
         }
         Check::Serves(command) => {
             let mut process = Process::start(&command, job)?;

@@ -275,6 +275,36 @@ impl Torrent {
         Ok(())
     }
 
+    /// The same torrent with its data in another directory.
+    pub(crate) fn at(&self, directory: &Path) -> Torrent {
+        let name = self.file.file_name().expect("the file was joined to a directory");
+        Torrent {
+            file: directory.join(name),
+            ..self.clone()
+        }
+    }
+
+    /// Reads all of the data and compares every byte with what it must be.
+    pub(crate) fn compare(&self) -> Result<()> {
+        let shown = self.file.display();
+        let mut file = File::open(&self.file).with_context(|| format!("cannot read {shown}"))?;
+        let (len, expected_len) = (file.metadata()?.len(), self.shape.length);
+        ensure!(
+            len == expected_len,
+            "{shown} has {len} bytes instead of {expected_len}"
+        );
+        let mut buffer = vec![0; TRANSFER_LEN];
+        for offset in (0..expected_len).step_by(TRANSFER_LEN) {
+            let bytes = &mut buffer[..TRANSFER_LEN.min((expected_len - offset) as usize)];
+            file.read_exact(bytes)?;
+            ensure!(
+                self.content.matches(offset, bytes),
+                "{shown} is wrong in the MiB that begins at byte {offset}"
+            );
+        }
+        Ok(())
+    }
+
     /// Reads all of the data into the page cache.
     pub(crate) fn preload(&self) -> Result<()> {
         let mut file = File::open(&self.file)?;

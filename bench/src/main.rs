@@ -5,6 +5,7 @@
 //! cargo run --release -p shoal-bench -- seed --scenario many    64 and 1,000 connections, with fairness
 //! cargo run --release -p shoal-bench -- seed --verify           every byte compared; for correctness, not for speed
 //! cargo run --release -p shoal-bench -- check                   verifying 4 GiB, against the disk's own speed
+//! cargo run --release -p shoal-bench -- fetch                   fetching 4 GiB from one peer, from 8 and from 100
 //! ```
 //!
 //! `bench/README.md` says what every figure means and how to install the competitors. The bench drives finished programs
@@ -13,6 +14,7 @@
 
 mod check;
 mod data;
+mod fetch;
 mod load;
 mod measure;
 mod report;
@@ -43,12 +45,16 @@ enum Task {
     Seed(Box<seed::SeedOptions>),
     /// Checking: time and CPU time per GiB, from the disk and from the page cache
     Check(Box<check::CheckOptions>),
-    /// The ideal sender that `seed` starts as one of its clients
+    /// Fetching: throughput and CPU time per GiB onto the disk, from one peer and from many
+    Fetch(Box<fetch::FetchOptions>),
+    /// The ideal sender: a client of `seed`, the seeder of `fetch`
     #[command(hide = true)]
     Ideal {
-        address: SocketAddrV4,
         /// The torrents, as JSON
         torrents: String,
+        /// Where it listens
+        #[arg(required = true)]
+        addresses: Vec<SocketAddrV4>,
     },
 }
 
@@ -85,7 +91,8 @@ fn main() -> ExitCode {
     let outcome = match CommandLine::parse().task {
         Task::Seed(options) => seed::run(&options),
         Task::Check(options) => check::run(&options),
-        Task::Ideal { address, torrents } => ideal(address, &torrents),
+        Task::Fetch(options) => fetch::run(&options),
+        Task::Ideal { torrents, addresses } => ideal(&torrents, &addresses),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -96,7 +103,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn ideal(address: SocketAddrV4, torrents: &str) -> Result<()> {
+fn ideal(torrents: &str, addresses: &[SocketAddrV4]) -> Result<()> {
     measure::raise_descriptor_limit()?;
-    seeder::serve_ideal(address, &serde_json::from_str::<Vec<data::Torrent>>(torrents)?)
+    seeder::serve_ideal(&serde_json::from_str::<Vec<data::Torrent>>(torrents)?, addresses)
 }

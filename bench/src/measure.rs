@@ -19,8 +19,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sched::{CpuSet, sched_setaffinity};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
+use nix::sys::time::{TimeVal, TimeValLike};
+use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +50,55 @@ pub(crate) fn raise_descriptor_limit() -> Result<()> {
 pub(crate) fn cpu_time(process: Pid) -> Result<Duration> {
     let clock = clock_getcpuclockid(process).context("the process is gone")?;
     Ok(clock_gettime(clock)?.into())
+}
+
+/// CLOCK_MONOTONIC, which all processes share.
+pub(crate) fn monotonic() -> Result<Duration> {
+    Ok(clock_gettime(ClockId::CLOCK_MONOTONIC)?.into())
+}
+
+/// CPU time by where it was spent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct CpuTime {
+    /// In the program.
+    pub(crate) user: Duration,
+    /// In the kernel on its behalf.
+    pub(crate) system: Duration,
+}
+
+impl CpuTime {
+    /// Of all children that have ended and were waited for.
+    pub(crate) fn of_children() -> Result<CpuTime> {
+        let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+        let duration = |time: TimeVal| u64::try_from(time.num_microseconds()).map(Duration::from_micros);
+        Ok(CpuTime {
+            user: duration(usage.user_time())?,
+            system: duration(usage.system_time())?,
+        })
+    }
+
+    /// What was added since `earlier`.
+    pub(crate) fn since(self, earlier: CpuTime) -> CpuTime {
+        CpuTime {
+            user: self.user - earlier.user,
+            system: self.system - earlier.system,
+        }
+    }
+
+    /// Both.
+    pub(crate) fn total(self) -> Duration {
+        self.user + self.system
+    }
+}
+
+/// Bytes that a process had the kernel write to disks: buffered ones count when they are made dirty. It may have ended, if
+/// nobody has waited for it yet.
+pub(crate) fn written_len(process: Pid) -> Result<u64> {
+    let io =
+        fs::read_to_string(format!("/proc/{process}/io")).context("/proc does not tell what it wrote")?;
+    labelled(&io, "write_bytes")
+        .and_then(|value| value.parse().ok())
+        .context("/proc/PID/io has no write_bytes")
 }
 
 /// Time that these cores could not idle since the machine booted: they worked for somebody, or the hypervisor gave them to
@@ -99,6 +149,12 @@ impl Memory {
             ..Memory::parse(&status)
         };
         Ok(memory)
+    }
+
+    /// The most that was ever resident, alone: cheap enough to ask again and again.
+    pub(crate) fn resident_peak_kib(process: Pid) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{process}/status")).context("the process is gone")?;
+        Ok(Memory::parse(&status).resident_peak_kib)
     }
 
     /// Memory that nobody else can have while the process lives. A mapped memfd counts once.

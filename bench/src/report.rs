@@ -4,6 +4,8 @@
 //! median divided by the competitor's: below 1 is better for CPU time, above 1 for throughput. The JSON has every sample.
 
 mod checking;
+mod fetching;
+mod ratio;
 mod seeding;
 mod statistics;
 mod table;
@@ -12,6 +14,7 @@ mod tests;
 
 use crate::measure::Machine;
 pub(crate) use checking::{CheckReport, CheckRow, DISK_READER};
+pub(crate) use fetching::{FetchReport, FetchRow};
 pub(crate) use seeding::{SeedReport, SeedRow, progress};
 
 /// Where and how it was measured.

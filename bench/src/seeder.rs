@@ -1,13 +1,13 @@
 //! The programs that are measured: shoal and its competitors, each in a file of its own behind [`Client`].
 //!
-//! A client says how it is started to seed or to check, nothing more. Starting, pinning, waiting until it serves and
+//! A client says how it is started to seed, to check or to fetch, nothing more. Starting, pinning, waiting until it serves and
 //! ending it are the same for all of them and live in [`process`]. Each is configured to be as fast as it can be for this
 //! work by its own documented settings: no discovery, no encryption, no rate limits, enough slots for every connection.
 //!
 //! Settings that a competitor's file changes are listed in that file with the reason. None of them is weakened.
 
 mod aria2;
-mod ideal;
+pub(crate) mod ideal;
 mod libtorrent;
 pub(crate) mod process;
 mod rqbit;
@@ -72,7 +72,7 @@ pub(crate) struct Programs {
     /// The shoal to measure [default: built from this workspace, which never measures a stale one]
     #[arg(long, value_name = "PATH")]
     pub(crate) shoal: Option<PathBuf>,
-    /// One more argument for `shoal seed` or `shoal check`; may be given several times
+    /// One more argument for the subcommand of shoal that is measured; may be given several times
     #[arg(long = "shoal-arg", value_name = "ARG", allow_hyphen_values = true)]
     pub(crate) shoal_arguments: Vec<String>,
     /// A Python that can import libtorrent
@@ -95,9 +95,9 @@ pub(crate) struct Programs {
 /// What a client is to do.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Job<'a> {
-    /// What it seeds or checks.
+    /// What it seeds, checks or fetches.
     pub(crate) torrents: &'a [Torrent],
-    /// The directory with the data files of all of them.
+    /// The directory with the data files of all of them, or where they shall go.
     pub(crate) data: &'a Path,
     /// An empty directory for its settings and state.
     pub(crate) scratch: &'a Path,
@@ -130,6 +130,10 @@ pub(crate) trait Client {
 
     /// The command that checks data.
     fn check(&self, job: &Job<'_>) -> Result<Check>;
+
+    /// The command that fetches the torrents from these peers into the job's directory and exits successfully once it has
+    /// verified everything and handed it to the kernel. An error where a client cannot be told about peers.
+    fn fetch(&self, job: &Job<'_>, peers: &[SocketAddrV4]) -> Result<Command>;
 
     /// The line on stdout that says it serves, for clients that have one; others are asked over the wire.
     fn ready_line(&self) -> Option<&'static str> {
@@ -215,6 +219,12 @@ fn version_of(program: &Path, arguments: &[impl AsRef<OsStr>]) -> Result<String>
         anyhow!("{} does not tell its version, it says: {said}", program.display())
     })?;
     Ok(version.trim_end_matches('.').to_owned())
+}
+
+/// Addresses as one argument.
+fn joined(peers: &[SocketAddrV4]) -> String {
+    let peers: Vec<String> = peers.iter().map(SocketAddrV4::to_string).collect();
+    peers.join(",")
 }
 
 /// The `.torrent` files of a job, as arguments.

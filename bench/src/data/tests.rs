@@ -130,3 +130,30 @@ fn a_torrent_falls_on_the_core_that_it_was_made_for() {
         "259 % 7 is 0"
     );
 }
+
+#[test]
+fn fetched_data_is_right_only_when_every_byte_is() {
+    let work = tempfile::tempdir().unwrap();
+    let length = TRANSFER_LEN as u64 + 5_000;
+    let torrent = Recipe::new("compared", length, 65_536)
+        .prepare(work.path())
+        .unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let fetched = torrent.at(elsewhere.path());
+    assert!(fetched.compare().unwrap_err().to_string().contains("cannot read"));
+    fs::copy(&torrent.file, &fetched.file).unwrap();
+    fetched.compare().unwrap();
+
+    let file = OpenOptions::new().write(true).open(&fetched.file).unwrap();
+    let mut last = [0];
+    torrent.content.fill(length - 1, &mut last);
+    file.write_all_at(&[last[0] ^ 1], length - 1).unwrap();
+    let error = fetched.compare().unwrap_err().to_string();
+    assert!(
+        error.contains("is wrong in the MiB that begins at byte 1048576"),
+        "{error}"
+    );
+    file.set_len(length - 1).unwrap();
+    let error = fetched.compare().unwrap_err().to_string();
+    assert!(error.contains("1053575 bytes instead of 1053576"), "{error}");
+}

@@ -58,7 +58,7 @@ fn connect(
 fn ideal(torrents: &[Torrent]) -> SocketAddrV4 {
     let address = free_address().unwrap();
     let torrents = torrents.to_vec();
-    thread::spawn(move || serve_ideal(address, &torrents).unwrap());
+    thread::spawn(move || serve_ideal(&torrents, &[address]).unwrap());
     while TcpStream::connect(address).is_err() {
         thread::yield_now();
     }

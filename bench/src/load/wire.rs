@@ -121,14 +121,42 @@ pub(crate) fn opening(agreed: Extensions) -> Vec<u8> {
         out.extend_from_slice(&[0, 0, 0, 1, ID_HAVE_NONE]);
     }
     if agreed.extended {
-        let dictionary = b"d1:mde1:v11:shoal-benche";
-        out.extend_from_slice(&(dictionary.len() as u32 + 2).to_be_bytes());
-        out.extend_from_slice(&[ID_EXTENDED, 0]);
-        out.extend_from_slice(dictionary);
+        extension_handshake(&mut out, b"d1:mde1:v11:shoal-benche");
     }
     out.extend_from_slice(&[0, 0, 0, 1, ID_INTERESTED]);
     out
 }
+
+/// What a seeder says after the handshakes: that it has all of `pieces`, and how many requests it queues (BEP 10), which
+/// is what lets a downloader keep a fast link full.
+pub(crate) fn seeder_opening(agreed: Extensions, pieces: u32, requests_max: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    if agreed.fast {
+        out.extend_from_slice(&[0, 0, 0, 1, ID_HAVE_ALL]);
+    } else {
+        let bitfield_len = pieces.div_ceil(8);
+        out.extend_from_slice(&(bitfield_len + 1).to_be_bytes());
+        out.push(ID_BITFIELD);
+        out.extend(std::iter::repeat_n(0xff, bitfield_len as usize - 1));
+        let spare_bits = bitfield_len * 8 - pieces;
+        out.push(0xff << spare_bits);
+    }
+    if agreed.extended {
+        let dictionary = format!("d1:mde4:reqqi{requests_max}e1:v11:shoal-benche");
+        extension_handshake(&mut out, dictionary.as_bytes());
+    }
+    out
+}
+
+/// Appends a BEP 10 handshake with this dictionary.
+fn extension_handshake(out: &mut Vec<u8>, dictionary: &[u8]) {
+    out.extend_from_slice(&(dictionary.len() as u32 + 2).to_be_bytes());
+    out.extend_from_slice(&[ID_EXTENDED, 0]);
+    out.extend_from_slice(dictionary);
+}
+
+/// The message that lets the other side ask for blocks.
+pub(crate) const UNCHOKE: [u8; 5] = [0, 0, 0, 1, ID_UNCHOKE];
 
 /// Appends one request.
 pub(crate) fn request(out: &mut Vec<u8>, block: Block) {

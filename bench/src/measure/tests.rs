@@ -67,3 +67,24 @@ fn a_core_is_busy_with_everything_but_idling_and_waiting() {
         (Some(63), Some(5), None)
     );
 }
+
+#[test]
+fn what_a_process_wrote_is_known_of_any_process() {
+    let before = written_len(Pid::this()).unwrap();
+    let work = tempfile::tempdir().unwrap();
+    fs::write(work.path().join("written"), vec![1; 1 << 20]).unwrap();
+    let written = written_len(Pid::this()).unwrap() - before;
+    // Nothing where the temporary directory is in memory.
+    assert!(written == 0 || written >= 1 << 20, "{written}");
+}
+
+#[test]
+fn cpu_times_subtract_and_add_up() {
+    let time = |user, system| CpuTime {
+        user: Duration::from_secs(user),
+        system: Duration::from_secs(system),
+    };
+    let spent = time(5, 4).since(time(3, 1));
+    assert_eq!(spent, time(2, 3));
+    assert_eq!(spent.total(), Duration::from_secs(5));
+}

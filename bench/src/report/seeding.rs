@@ -7,6 +7,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::header;
+use super::ratio::{Ratio, ratio_table};
 use super::statistics::Spread;
 use super::table::Table;
 use crate::measure::Machine;
@@ -104,18 +105,6 @@ impl SeedRow {
     }
 }
 
-/// Two medians and what the first is of the second.
-#[derive(Debug, Serialize)]
-pub(super) struct Ratio {
-    scenario: String,
-    /// What is compared.
-    pub(super) of: String,
-    /// With what.
-    pub(super) to: String,
-    pub(super) cpu_s_per_gib: f64,
-    pub(super) gib_per_s: f64,
-}
-
 /// Everything that `shoal-bench seed` found out.
 #[derive(Debug, Serialize)]
 pub(crate) struct SeedReport {
@@ -194,21 +183,7 @@ impl SeedReport {
             table.add(seed_cells(row));
         }
         text.push_str(&table.text());
-        if !self.ratios.is_empty() {
-            let mut table = Table::new(&["scenario", "ratio", "CPU s/GiB", "GiB/s"]);
-            for ratio in &self.ratios {
-                let name = format!("{} / {}", ratio.of, ratio.to);
-                let (cpu, throughput) = (ratio.cpu_s_per_gib, ratio.gib_per_s);
-                table.add(vec![
-                    ratio.scenario.clone(),
-                    name,
-                    format!("{cpu:.2}"),
-                    format!("{throughput:.2}"),
-                ]);
-            }
-            text.push('\n');
-            text.push_str(&table.text());
-        }
+        text.push_str(&ratio_table(&self.ratios));
         text.push_str(&self.notes());
         text
     }
@@ -258,6 +233,7 @@ fn ratio(ours: &SeedRow, other: &SeedRow, to: &str) -> Option<Ratio> {
         to: to.to_owned(),
         cpu_s_per_gib: summary.cpu_s_per_gib.median / against.cpu_s_per_gib.median,
         gib_per_s: summary.gib_per_s.median / against.gib_per_s.median,
+        synced_gib_per_s: None,
     })
 }
 

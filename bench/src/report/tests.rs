@@ -2,6 +2,7 @@ use super::statistics::Spread;
 use super::table::Table;
 use super::*;
 use crate::data::Recipe;
+use crate::fetch::{self, FetchSample};
 use crate::measure::Memory;
 use crate::seed::{Latency, Sample, Scenario, Span};
 use crate::seeder::ClientName;
@@ -163,4 +164,85 @@ fn json_has_every_sample() {
     assert_eq!(json["rows"][0]["client"], "shoal");
     assert_eq!(json["rows"][0]["samples"].as_array().unwrap().len(), 2);
     assert_eq!(json["rows"][0]["summary"]["gib_per_s"]["median"], 3.5);
+}
+
+/// A client that fetched a GiB per run, in so many seconds each, with a second of CPU time in each.
+fn fetch_row(scenario: fetch::Scenario, client: ClientName, seconds: &[f64], seeder_busy: f64) -> FetchRow {
+    let mut row = FetchRow::new(scenario, client, "1.0");
+    for &seconds in seconds {
+        row.add(Ok(FetchSample {
+            gib: 1.0,
+            seconds,
+            first_payload_seconds: 0.1,
+            after_payload_seconds: 0.3,
+            sync_seconds: 1.0,
+            user_seconds: 0.75,
+            system_seconds: 0.25,
+            seeder_seconds: 0.5,
+            resident_peak_kib: 99 << 10,
+            written_share: 1.0,
+            sent_share: 1.01,
+            fetcher_busy: 0.9,
+            seeder_busy,
+            others_busy: 0.4,
+        }));
+    }
+    row
+}
+
+#[test]
+fn fetching_is_compared_with_rivals_and_with_one_peer() {
+    let mut report = FetchReport::new(machine(), Vec::new());
+    report.rows = vec![
+        fetch_row(fetch::Scenario::One, ClientName::Shoal, &[1.0, 3.0, 9.0], 0.5),
+        fetch_row(fetch::Scenario::One, ClientName::Rqbit, &[15.0], 0.5),
+        fetch_row(fetch::Scenario::Eight, ClientName::Shoal, &[6.0], 0.5),
+    ];
+    report.compare();
+    let seen: Vec<_> = report
+        .ratios
+        .iter()
+        .map(|ratio| {
+            let to = ratio.to.as_str();
+            (to, ratio.cpu_s_per_gib, ratio.gib_per_s, ratio.synced_gib_per_s)
+        })
+        .collect();
+    let median_with_sync = 4.0;
+    let expected = [
+        ("rqbit", 1.0, 5.0, Some((1.0 / median_with_sync) / (1.0 / 16.0))),
+        (
+            "itself in one",
+            1.0,
+            0.5,
+            Some((1.0 / 7.0) / (1.0 / median_with_sync)),
+        ),
+    ];
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn the_text_of_fetching_has_every_figure_and_every_caveat() {
+    let mut report = FetchReport::new(machine(), vec!["rqbit skipped: not here".into()]);
+    let mut failed = FetchRow::new(fetch::Scenario::Hundred, ClientName::Libtorrent, "2.1");
+    failed.add(Err(anyhow::anyhow!("byte 7 is wrong")));
+    let shoal = fetch_row(fetch::Scenario::One, ClientName::Shoal, &[2.0], 0.99);
+    report.rows = vec![
+        shoal,
+        fetch_row(fetch::Scenario::One, ClientName::Rqbit, &[4.0], 0.2),
+        failed,
+    ];
+    report.compare();
+    let text = report.text();
+    for expected in [
+        "A CPU, 2 cores",
+        "one       shoal 1.0         0.50  (0.50-0.50)    0.33",
+        "shoal / rqbit       1.00   2.00    1.67",
+        "libtorrent 2.1  failed",
+        "note: rqbit skipped: not here",
+        "note: libtorrent from hundred failed: byte 7 is wrong",
+        "note: shoal from one: the seeder was the limit",
+    ] {
+        assert!(text.contains(expected), "{expected:?} is missing in:\n{text}");
+    }
+    assert!(!text.contains("rqbit from one: the seeder"), "{text}");
 }

@@ -1,5 +1,6 @@
-//! aria2, for checks only: as a seeder it unchokes four peers at a time, whatever it is told.
+//! aria2, for checks only: as a seeder it unchokes four peers at a time, whatever it is told, and to fetch it needs a tracker.
 
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -41,5 +42,9 @@ impl Client for Aria2 {
         ]);
         command.arg("--dir").arg(job.data).args(metainfos(job));
         Ok(Check::Exits(command))
+    }
+
+    fn fetch(&self, _job: &Job<'_>, _peers: &[SocketAddrV4]) -> Result<Command> {
+        bail!("aria2 learns about peers from trackers only, and the bench has none")
     }
 }

@@ -3,12 +3,13 @@
 //! Python only sets it up and then sleeps; the work is done by libtorrent's own threads.
 
 use std::fs;
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{Check, Client, ClientName, Job, metainfos, version_of};
+use super::{Check, Client, ClientName, Job, joined, metainfos, version_of};
 
 const SCRIPT: &str = include_str!("libtorrent.py");
 
@@ -19,7 +20,7 @@ pub(super) struct Libtorrent {
 }
 
 impl Libtorrent {
-    fn run(&self, job: &Job<'_>, task: &str) -> Result<Command> {
+    fn run(&self, job: &Job<'_>, task: &str, peers: &[SocketAddrV4]) -> Result<Command> {
         // Not libtorrent.py: Python would import the script itself instead of the library.
         let script = job.scratch.join("run_libtorrent.py");
         fs::write(&script, SCRIPT)?;
@@ -28,6 +29,7 @@ impl Libtorrent {
             .arg(script)
             .args([task, &job.address.to_string()])
             .arg(job.data)
+            .arg(joined(peers))
             .args(metainfos(job));
         Ok(command)
     }
@@ -47,10 +49,14 @@ impl Client for Libtorrent {
     }
 
     fn seed(&self, job: &Job<'_>) -> Result<Command> {
-        self.run(job, "seed")
+        self.run(job, "seed", &[])
     }
 
     fn check(&self, job: &Job<'_>) -> Result<Check> {
-        Ok(Check::Exits(self.run(job, "check")?))
+        Ok(Check::Exits(self.run(job, "check", &[])?))
+    }
+
+    fn fetch(&self, job: &Job<'_>, peers: &[SocketAddrV4]) -> Result<Command> {
+        self.run(job, "fetch", peers)
     }
 }

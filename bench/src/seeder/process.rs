@@ -15,18 +15,25 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 use super::Job;
 use crate::data::Torrent;
 use crate::load::wire::{self, Deframer, Event, Extensions, HANDSHAKE_LEN, Message};
+use crate::measure::{CpuTime, Memory, monotonic, written_len};
 
 /// How long a client may take until it serves. The slowest checks 4 GiB on one core first, in about ten seconds.
 const READY_MAX: Duration = Duration::from_secs(180);
 
 /// How often a client is asked whether it serves yet.
 const ASK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How long a client may take until it is done. The slowest fetches at 50 MiB/s: 4 GiB in a minute and a half.
+const END_MAX: Duration = Duration::from_secs(600);
+
+/// How often one looks whether a client is done, which is how exactly its time is known.
+const WATCH_INTERVAL: Duration = Duration::from_millis(5);
 
 /// How long a client may take to answer when asked: those that are busy with a check answer late.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
@@ -36,6 +43,19 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 pub(crate) struct Process {
     child: Child,
     log: PathBuf,
+}
+
+/// What the whole life of a client cost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cost {
+    /// When it had ended, by [`monotonic`].
+    pub(crate) ended: Duration,
+    /// CPU time of its process and of children that it waited for.
+    pub(crate) cpu: CpuTime,
+    /// The most memory that was ever resident, mapped file pages included.
+    pub(crate) resident_peak_kib: u64,
+    /// Bytes that it had the kernel write.
+    pub(crate) written_len: u64,
 }
 
 impl Process {
@@ -90,10 +110,54 @@ impl Process {
     }
 
     /// Waits for its end and returns how it ended and the CPU time that it used in its life.
-    pub(crate) fn wait(&mut self) -> Result<(ExitStatus, Duration)> {
-        let before = children_cpu()?;
+    pub(crate) fn wait(&mut self) -> Result<(ExitStatus, CpuTime)> {
+        let before = CpuTime::of_children()?;
         let status = self.child.wait()?;
-        Ok((status, children_cpu()? - before))
+        Ok((status, CpuTime::of_children()?.since(before)))
+    }
+
+    /// Waits for its end, which must be a success, and watches what it costs on the way.
+    pub(crate) fn watch(&mut self) -> Result<Cost> {
+        let begin = Instant::now();
+        let mut resident_peak_kib = 0;
+        while !self.has_ended()? {
+            ensure!(
+                begin.elapsed() < END_MAX,
+                "it did not end in {END_MAX:?}: {}",
+                self.last_words()
+            );
+            // What it grows by in the last interval is missed; while it ends it has no memory any more.
+            resident_peak_kib = resident_peak_kib.max(Memory::resident_peak_kib(self.id())?);
+            thread::sleep(WATCH_INTERVAL);
+        }
+        let ended = monotonic()?;
+        let written_len = written_len(self.id())?;
+        let (status, cpu) = self.wait()?;
+        ensure!(
+            status.success(),
+            "it ended ({status}); its last words: {}",
+            self.last_words()
+        );
+        Ok(Cost {
+            ended,
+            cpu,
+            resident_peak_kib,
+            written_len,
+        })
+    }
+
+    /// Whether it has, without taking note of it: `/proc` still tells about it.
+    fn has_ended(&self) -> Result<bool> {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        Ok(waitid(Id::Pid(self.id()), flags)? != WaitStatus::StillAlive)
+    }
+
+    /// The lines that it has printed until now.
+    pub(crate) fn lines(&self) -> Result<Vec<String>> {
+        Ok(fs::read_to_string(&self.log)?
+            .lines()
+            .map(str::to_owned)
+            .collect())
     }
 
     /// The end of what it printed.
@@ -125,15 +189,6 @@ fn confined(command: &Command, cores: &[usize]) -> Command {
     // A group of its own keeps it from getting the terminal's signals before we are done with it.
     confined.process_group(0);
     confined
-}
-
-/// CPU time of all children that have ended and were waited for.
-fn children_cpu() -> Result<Duration> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let total = usage.user_time() + usage.system_time();
-    Ok(Duration::from_micros(u64::try_from(
-        nix::sys::time::TimeValLike::num_microseconds(&total),
-    )?))
 }
 
 /// A loopback address where nobody listens at the moment.

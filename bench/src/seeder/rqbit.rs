@@ -1,13 +1,15 @@
-//! rqbit, as `rqbit download` of data that is already complete: it checks, and then seeds until it is killed.
+//! rqbit, as `rqbit download`. To seed it is given data that is already complete: it checks, and then seeds until it is
+//! killed.
 //!
 //! It has no way to trust data, so it checks before every run; that happens before the measured window.
 
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
 
-use super::{CONNECTIONS_MAX, Check, Client, ClientName, Job, metainfos, version_of};
+use super::{CONNECTIONS_MAX, Check, Client, ClientName, Job, joined, metainfos, version_of};
 
 /// rqbit in a process of its own.
 #[derive(Debug)]
@@ -57,5 +59,12 @@ impl Client for Rqbit {
         let mut command = self.download(job);
         command.arg("--exit-on-finish").args(metainfos(job));
         Ok(Check::Exits(command))
+    }
+
+    fn fetch(&self, job: &Job<'_>, peers: &[SocketAddrV4]) -> Result<Command> {
+        let mut command = self.download(job);
+        command.args(["--exit-on-finish", "--initial-peers", &joined(peers)]);
+        command.args(metainfos(job));
+        Ok(command)
     }
 }

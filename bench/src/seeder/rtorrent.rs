@@ -2,10 +2,11 @@
 //! and then seeds.
 
 use std::fs;
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::{CONNECTIONS_MAX, Check, Client, ClientName, Job, metainfos, version_of};
 
@@ -72,5 +73,9 @@ impl Client for Rtorrent {
 
     fn check(&self, job: &Job<'_>) -> Result<Check> {
         Ok(Check::Serves(self.daemon(job)?))
+    }
+
+    fn fetch(&self, _job: &Job<'_>, _peers: &[SocketAddrV4]) -> Result<Command> {
+        bail!("rTorrent does not exit when it is done, and takes peers by XML-RPC only")
     }
 }

@@ -1,5 +1,6 @@
-//! shoal itself, through the command line that its users have: `shoal seed` and `shoal check`.
+//! shoal itself, through the command line that its users have: `shoal seed`, `shoal check`, `shoal download`.
 
+use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -62,6 +63,11 @@ fn build() -> Result<PathBuf> {
     Ok(target.join("release").join("shoal"))
 }
 
+fn core_list(job: &Job<'_>) -> String {
+    let cores: Vec<String> = job.cores.iter().map(usize::to_string).collect();
+    cores.join(",")
+}
+
 impl Client for Shoal {
     fn name(&self) -> ClientName {
         ClientName::Shoal
@@ -72,7 +78,6 @@ impl Client for Shoal {
     }
 
     fn seed(&self, job: &Job<'_>) -> Result<Command> {
-        let cores: Vec<String> = job.cores.iter().map(usize::to_string).collect();
         let mut command = Command::new(self.program()?);
         command
             .arg("seed")
@@ -83,7 +88,7 @@ impl Client for Shoal {
             "--listen",
             &job.address.to_string(),
             "--cores",
-            &cores.join(","),
+            &core_list(job),
             "--trust",
         ]);
         command.args(&self.arguments);
@@ -100,6 +105,19 @@ impl Client for Shoal {
             .arg("--json");
         command.args(&self.arguments);
         Ok(Check::Exits(command))
+    }
+
+    fn fetch(&self, job: &Job<'_>, peers: &[SocketAddrV4]) -> Result<Command> {
+        let mut command = Command::new(self.program()?);
+        command.arg("download").args(metainfos(job));
+        command.arg("--out").arg(job.data);
+        for peer in peers {
+            command.args(["--peer", &peer.to_string()]);
+        }
+        command.args(["--listen", &job.address.to_string()]);
+        command.args(["--cores", &core_list(job), "--json"]);
+        command.args(&self.arguments);
+        Ok(command)
     }
 
     fn ready_line(&self) -> Option<&'static str> {

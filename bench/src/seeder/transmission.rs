@@ -1,10 +1,11 @@
 //! transmission-daemon. It checks what its watch directory holds, and then seeds.
 
 use std::fs;
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::json;
 
 use super::{CONNECTIONS_MAX, Check, Client, ClientName, Job, metainfos, version_of};
@@ -67,5 +68,9 @@ impl Client for Transmission {
 
     fn check(&self, job: &Job<'_>) -> Result<Check> {
         Ok(Check::Serves(self.daemon(job)?))
+    }
+
+    fn fetch(&self, _job: &Job<'_>, _peers: &[SocketAddrV4]) -> Result<Command> {
+        bail!("Transmission learns about peers from trackers only, and takes none on loopback")
     }
 }

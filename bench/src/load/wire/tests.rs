@@ -156,3 +156,21 @@ fn the_request_limit_is_found_in_an_extension_handshake() {
     assert_eq!(requests_max(b"d1:mde1:v4:teste"), None);
     assert_eq!(requests_max(b"d4:reqqi-5ee"), None);
 }
+
+#[test]
+fn a_seeder_opens_with_what_both_sides_have() {
+    let both = |fast, extended| Extensions { fast, extended };
+    check(
+        &seeder_opening(both(false, false), 9, 7),
+        &["Bitfield([255, 128])"],
+    );
+    check(&seeder_opening(both(false, false), 8, 7), &["Bitfield([255])"]);
+    check(&seeder_opening(both(true, false), 9, 7), &["HaveAll"]);
+    let opening = seeder_opening(both(true, true), 9, 7);
+    assert_eq!(requests_max(&opening), Some(7));
+    let [have_all, extended] = &events(&opening, 3).unwrap()[..] else {
+        panic!("two messages");
+    };
+    assert_eq!(have_all, "HaveAll");
+    assert!(extended.starts_with("ExtensionHandshake"), "{extended}");
+}
