@@ -13,5 +13,7 @@ pub mod create;
 pub mod machine;
 pub mod printable;
 pub mod session;
+pub mod state;
+
 pub mod torrent_file;
 pub mod units;
