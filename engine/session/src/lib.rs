@@ -14,6 +14,7 @@ pub mod machine;
 pub mod printable;
 pub mod session;
 pub mod state;
+pub mod storage;
 
 pub mod torrent_file;
 pub mod units;

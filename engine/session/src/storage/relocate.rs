@@ -1,0 +1,279 @@
+//! Carrying a torrent's files to another folder, also one on another file system.
+//!
+//! Within a file system that is a rename. Across two, a file is copied under a temporary name, made durable, given its
+//! name, that made durable, and only then deleted where it was. At every moment the file is whole under its name in at
+//! least one of the two folders, so calling again after a crash carries on: what is only here is carried, what is only
+//! there is done, and what is in both places is compared byte by byte. If it is the same the crash came before the
+//! deletion; if not, the file there is somebody else's and is left alone.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, Mode, SeekFrom, Stat, Timespec, Timestamps, fchmod, fstat, fsync, futimens, seek, unlinkat,
+};
+use rustix::io::Errno;
+use shoal_proto::metainfo::Metainfo;
+use shoal_world::FileStamp;
+
+use super::finish::{rename, stamp_of};
+use super::root::{Root, folder_of, name_of, retried};
+use super::{Place, Placed, Prepared, StorageError};
+
+/// Bytes that are copied or compared at a time: enough that system calls do not count, little enough to stay in the
+/// cache.
+const CHUNK_LEN: usize = 256 << 10;
+
+/// Carries all files of a torrent from their place to the folder `to`, which is made if it is missing, with the names
+/// that they have now. Files that are not there are left out. `stamps` has one entry for each file of the torrent. Nothing
+/// may be writing to the files.
+///
+/// # Errors
+/// Another file has the name, there is no room, or the operating system refuses; some files may have been carried.
+///
+/// # Panics
+/// When a list has not one entry for each file.
+pub fn move_to(
+    metainfo: &Metainfo,
+    place: &Place,
+    prepared: &Prepared,
+    stamps: &[Option<FileStamp>],
+    to: &Path,
+) -> Result<Placed, StorageError> {
+    let files = metainfo.files();
+    assert!(
+        [stamps.len(), prepared.paths.len()] == [files.len(); 2],
+        "an entry for every file"
+    );
+    let from = Root::open_existing(&place.root)?;
+    let new_place = Place {
+        root: to.to_owned(),
+        data_expected: false,
+        ..place.clone()
+    };
+    let to = Root::open(&new_place)?;
+    let mut carrier = Carrier {
+        from: &from,
+        to: &to,
+        temporary: format!(".shoal-moving-{}", metainfo.info_hash()),
+        emptied: BTreeSet::new(),
+    };
+    let mut placed = Placed {
+        paths: prepared.paths.clone(),
+        stamps: stamps.to_vec(),
+    };
+    let names: Vec<PathBuf> = files
+        .iter()
+        .zip(&prepared.paths)
+        .map(|(file, path)| file.path.as_path().with_file_name(name_of(path)))
+        .collect();
+    // All before any: a torrent that is half here and half there is harder to understand than one that did not move.
+    for name in &names {
+        carrier.refuse_strangers(name)?;
+    }
+    for (index, name) in names.iter().enumerate() {
+        placed.stamps[index] = carrier.carry(name, stamps[index])?;
+        placed.paths[index] = to.join(name);
+    }
+    carrier.remove_emptied();
+    Ok(placed)
+}
+
+struct Carrier<'r> {
+    from: &'r Root,
+    to: &'r Root,
+    /// Name of the copy that is not whole yet; no other torrent has the same.
+    temporary: String,
+    /// Folders that files were carried out of.
+    emptied: BTreeSet<PathBuf>,
+}
+
+impl Carrier<'_> {
+    /// Refuses a file in the new folder that cannot be ours.
+    fn refuse_strangers(&self, name: &Path) -> Result<(), StorageError> {
+        match (self.from.look(name)?, self.to.look(name)?) {
+            (Some(here), Some(there)) if here != there => {
+                let same = here.is_regular() && there.is_regular() && here.len == there.len;
+                if same && self.equal(name)? {
+                    return Ok(());
+                }
+                Err(StorageError::Occupied {
+                    path: self.to.join(name),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Carries one file and tells its stamp afterwards.
+    fn carry(&mut self, name: &Path, stamp: Option<FileStamp>) -> Result<Option<FileStamp>, StorageError> {
+        let Some(handle) = self.from.handle(name)? else {
+            return Ok(stamp);
+        };
+        let unchanged = stamp.is_some() && stamp_of(&handle) == stamp;
+        let folder = folder_of(name);
+        let here = self.from.make_folder(folder, &mut BTreeSet::new())?;
+        let mut changed = BTreeSet::new();
+        let there = self.to.make_folder(folder, &mut changed)?;
+        let inode = |folder| fstat(folder).map(|stat| (stat.st_dev, stat.st_ino));
+        if inode(here.as_fd()) == inode(there.as_fd()) {
+            return Ok(stamp);
+        }
+        changed.insert(folder.to_owned());
+        let file_name = Path::new(name_of(name));
+        match rename(here.as_fd(), file_name, there.as_fd(), file_name) {
+            Ok(()) => {}
+            // Compared before: the same, from before a crash.
+            Err(Errno::EXIST) => self.delete_source(name)?,
+            Err(Errno::XDEV) => {
+                self.copy(name)?;
+                self.to.sync_folders(&changed)?;
+                self.delete_source(name)?;
+            }
+            Err(errno) => return Err(self.to.refused(name, errno)),
+        }
+        self.to.sync_folders(&changed)?;
+        self.emptied.insert(folder.to_owned());
+        let moved = self.to.handle(name)?;
+        Ok(moved
+            .and_then(|moved| stamp_of(&moved))
+            .filter(|_| unchanged)
+            .or(stamp))
+    }
+
+    fn delete_source(&self, name: &Path) -> Result<(), StorageError> {
+        let folder = self.from.make_folder(folder_of(name), &mut BTreeSet::new())?;
+        retried(|| unlinkat(&folder, name_of(name), AtFlags::empty()))
+            .map_err(|errno| self.from.refused(name, errno))
+    }
+
+    /// Copies a file under the temporary name, makes it durable and gives it its name.
+    fn copy(&self, name: &Path) -> Result<(), StorageError> {
+        let source = self.from.open_file(name)?;
+        let temporary = folder_of(name).join(&self.temporary);
+        let folder = self.to.make_folder(folder_of(name), &mut BTreeSet::new())?;
+        // Left behind by a crash.
+        match retried(|| unlinkat(&folder, &self.temporary, AtFlags::empty())) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(self.to.refused(&temporary, errno)),
+        }
+        let target = self.to.create(&temporary, false, &mut BTreeSet::new())?;
+        let target = target.ok_or_else(|| StorageError::Occupied {
+            path: self.to.join(&temporary),
+        })?;
+        let copied = fstat(&source).and_then(|stat| fill(&source, &target, &stat));
+        let named = copied.and_then(|()| {
+            let own = Path::new(name_of(name));
+            rename(folder.as_fd(), Path::new(&self.temporary), folder.as_fd(), own)
+        });
+        named.map_err(|errno| {
+            // What cannot be used takes no room; if that fails as well the next call tries it.
+            let _ = unlinkat(&folder, &self.temporary, AtFlags::empty());
+            let len = source.metadata().map_or(0, |metadata| metadata.len());
+            StorageError::refused(&self.to.join(name), errno, len)
+        })
+    }
+
+    /// Whether a file is the same, byte by byte, in both folders.
+    fn equal(&self, name: &Path) -> Result<bool, StorageError> {
+        let (here, there) = (self.from.open_file(name)?, self.to.open_file(name)?);
+        equal_files(&here, &there).map_err(|errno| self.to.refused(name, errno))
+    }
+
+    /// Removes the folders that were the torrent's and hold nothing any more, from the deepest up.
+    fn remove_emptied(&self) {
+        for folder in &self.emptied {
+            for emptied in folder
+                .ancestors()
+                .take_while(|folder| !folder.as_os_str().is_empty())
+            {
+                let Ok(Some(above)) = self.from.folder(folder_of(emptied)) else {
+                    break;
+                };
+                // A folder with something of somebody else in it stays, and so do all above it.
+                if unlinkat(&above, name_of(emptied), AtFlags::REMOVEDIR).is_err() {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Copies content, holes, modification time and mode, and makes them durable.
+fn fill(source: &File, target: &File, stat: &Stat) -> Result<(), Errno> {
+    let len = stat.st_size as u64;
+    target.set_len(len).map_err(|error| errno_of(&error))?;
+    let mut chunk = vec![0; CHUNK_LEN];
+    let mut at = 0;
+    while at < len {
+        let data = match seek(source, SeekFrom::Data(at)) {
+            Ok(data) => data,
+            // Nothing but a hole is left.
+            Err(Errno::NXIO) => break,
+            Err(errno) => return Err(errno),
+        };
+        at = seek(source, SeekFrom::Hole(data))?.min(len);
+        copy_range(source, target, data..at, &mut chunk)?;
+    }
+    let modified = Timespec {
+        tv_sec: stat.st_mtime,
+        tv_nsec: stat.st_mtime_nsec as _,
+    };
+    fchmod(target, Mode::from_raw_mode(stat.st_mode))?;
+    futimens(
+        target,
+        &Timestamps {
+            last_access: modified,
+            last_modification: modified,
+        },
+    )?;
+    retried(|| fsync(target))
+}
+
+fn copy_range(
+    source: &File,
+    target: &File,
+    range: std::ops::Range<u64>,
+    chunk: &mut [u8],
+) -> Result<(), Errno> {
+    let mut at = range.start;
+    while at < range.end {
+        let len = (range.end - at).min(chunk.len() as u64) as usize;
+        let chunk = &mut chunk[..len];
+        let copied = source
+            .read_exact_at(chunk, at)
+            .and_then(|()| target.write_all_at(chunk, at));
+        copied.map_err(|error| errno_of(&error))?;
+        at += len as u64;
+    }
+    Ok(())
+}
+
+/// Compares two files of equal length.
+fn equal_files(one: &File, other: &File) -> Result<bool, Errno> {
+    let len = one.metadata().map_err(|error| errno_of(&error))?.len();
+    let mut chunks = [vec![0; CHUNK_LEN], vec![0; CHUNK_LEN]];
+    let mut at = 0;
+    while at < len {
+        let chunk_len = (len - at).min(CHUNK_LEN as u64) as usize;
+        let [left, right] = &mut chunks;
+        let (left, right) = (&mut left[..chunk_len], &mut right[..chunk_len]);
+        let read = one
+            .read_exact_at(left, at)
+            .and_then(|()| other.read_exact_at(right, at));
+        read.map_err(|error| errno_of(&error))?;
+        if left != right {
+            return Ok(false);
+        }
+        at += chunk_len as u64;
+    }
+    Ok(true)
+}
+
+fn errno_of(error: &io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
+}
