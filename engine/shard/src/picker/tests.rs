@@ -6,6 +6,8 @@ use shoal_world::{Rng, Socket};
 
 use super::{Asker, Landed, Order, Picker, Priority};
 
+mod model;
+
 /// A torrent of pieces of so many blocks each, and peers that are asked.
 struct Stage {
     layout: Arc<Layout>,
@@ -382,6 +384,27 @@ fn who_has_what_is_counted() {
     assert_eq!(stage.picker.availability(piece), 3);
     stage.picker.peer_left(&all);
     assert_eq!(stage.picker.availability(piece), 2);
+}
+
+#[test]
+fn more_peers_than_rarities_come_and_go() {
+    let mut stage = Stage::with(3, 16, &[], Order::RarestFirst);
+    (0..100).for_each(|_| stage.joined(&[0, 1]));
+    (0..70).for_each(|_| stage.joined(&[1, 2]));
+    let some = stage.field(&[0, 1]);
+    (0..90).for_each(|_| stage.picker.peer_left(&some));
+    let counts: Vec<u32> = (0..3)
+        .map(|index| stage.picker.availability(stage.piece(index)))
+        .collect();
+    assert_eq!(counts, [10, 80, 70]);
+    for piece in [0, 1, 2, 2] {
+        stage.picker.lost(stage.piece(piece));
+    }
+    (0..10).for_each(|_| stage.picker.peer_left(&some));
+    let others = stage.field(&[1, 2]);
+    (0..70).for_each(|_| stage.picker.peer_left(&others));
+    let all = stage.all();
+    assert_eq!(stage.pick_pieces(1, &all, 1_000).len(), 3);
 }
 
 #[test]
