@@ -232,7 +232,7 @@ impl Picker {
         self.pick_new(&mut round, rng);
         if peer.alone {
             self.pick_idle(&mut round);
-        } else if !round.crowded && !self.rarity.any_available() {
+        } else if !self.rarity.any_available() {
             self.pick_again(&mut round);
         }
     }
