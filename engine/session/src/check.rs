@@ -17,7 +17,7 @@ use shoal_proto::metainfo::{File, FileKind, Metainfo};
 use shoal_uring::scan::{self, Part, PartOutcome, Piece, Report, Source};
 use shoal_world::FileStamp;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use shoal_uring::scan::Cancelled;
 pub use shoal_world::Refusal;
@@ -102,16 +102,67 @@ pub fn check(
     options: &scan::Options,
     watch: &(dyn Fn(u64) -> ControlFlow<()> + Sync),
 ) -> Result<Findings, Cancelled> {
-    let part = |file: &File| Part {
+    let paths = metainfo.files().iter().map(|file| data.join(file.path.as_path()));
+    let parts = parts(metainfo, paths);
+    let report = scan::scan(&parts, metainfo.layout().piece_length(), options, watch)?;
+    Ok(findings(metainfo, &report))
+}
+
+/// What a check of some pieces found.
+pub(crate) struct SomeFindings {
+    /// Those of them that are there and right.
+    pub(crate) have: Bitfield,
+    /// One for each file of the torrent. `None`: no piece of it was asked for.
+    pub(crate) files: Vec<Option<FileRead>>,
+}
+
+/// What a file was while it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileRead {
+    /// This, from before the first read to after the last.
+    As(FileStamp),
+    /// It could not be read, or changed meanwhile.
+    Not,
+}
+
+/// Checks the pieces for which `wanted` is true, in files that are at these paths.
+pub(crate) fn check_pieces(
+    metainfo: &Metainfo,
+    paths: &[PathBuf],
+    wanted: &[bool],
+    options: &scan::Options,
+    watch: &(dyn Fn(u64) -> ControlFlow<()> + Sync),
+) -> Result<SomeFindings, Cancelled> {
+    let layout = metainfo.layout();
+    let parts = parts(metainfo, paths.iter().cloned());
+    let report = scan::scan_pieces(&parts, layout.piece_length(), wanted, options, watch)?;
+    let mut have = Bitfield::none(layout.pieces());
+    for piece in layout.piece_indices().filter(|piece| wanted[piece.index()]) {
+        if verdict(metainfo, &report, piece) == Verdict::Right {
+            have.set(piece);
+        }
+    }
+    let file = |outcome: &PartOutcome| match outcome {
+        PartOutcome::Skipped | PartOutcome::Zeroes => None,
+        PartOutcome::Read(stamp) | PartOutcome::Short(stamp) => Some(FileRead::As(*stamp)),
+        PartOutcome::Missing | PartOutcome::Refused(_) | PartOutcome::Changed { .. } => Some(FileRead::Not),
+    };
+    Ok(SomeFindings {
+        have,
+        files: report.parts.iter().map(file).collect(),
+    })
+}
+
+/// The files of a torrent, as they are read.
+fn parts(metainfo: &Metainfo, paths: impl Iterator<Item = PathBuf>) -> Vec<Part> {
+    let part = |(file, path): (&File, PathBuf)| Part {
         source: match file.kind {
             FileKind::Padding => Source::Zeroes,
-            FileKind::Regular(_) | FileKind::Symlink { .. } => Source::File(data.join(file.path.as_path())),
+            FileKind::Regular(_) | FileKind::Symlink { .. } => Source::File(path),
         },
         len: file.len,
     };
-    let parts: Vec<Part> = metainfo.files().iter().map(part).collect();
-    let report = scan::scan(&parts, metainfo.layout().piece_length(), options, watch)?;
-    Ok(findings(metainfo, &report))
+    metainfo.files().iter().zip(paths).map(part).collect()
 }
 
 /// What became of one piece.
@@ -177,7 +228,7 @@ fn file_finding(
     }
     let without_stamp = |state| FileFinding { state, stamp: None };
     match report.parts[index.index()] {
-        PartOutcome::Zeroes => panic!("a regular file was read as zeroes"),
+        PartOutcome::Zeroes | PartOutcome::Skipped => panic!("a regular file is read as one"),
         PartOutcome::Missing => without_stamp(FileState::Missing),
         PartOutcome::Refused(refusal) => without_stamp(FileState::Refused(refusal)),
         PartOutcome::Changed { .. } => without_stamp(FileState::Changed),

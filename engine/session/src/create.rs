@@ -151,7 +151,7 @@ fn unchanged(report: &Report, files: &[(PathBuf, u64)]) -> Result<Vec<Option<Fil
 fn digests(report: &Report) -> Vec<Digest> {
     let digest = |piece: &Piece| match piece {
         Piece::Hashed(digest) => Digest::Sha1(*digest),
-        Piece::Unread { .. } => panic!("every file was read, so every piece was"),
+        Piece::Unread { .. } | Piece::Skipped => panic!("every file was read, so every piece was"),
     };
     report.pieces.iter().map(digest).collect()
 }

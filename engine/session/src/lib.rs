@@ -12,9 +12,9 @@ mod core;
 pub mod create;
 pub mod machine;
 pub mod printable;
+pub mod resume;
 pub mod session;
 pub mod state;
 pub mod storage;
-
 pub mod torrent_file;
 pub mod units;

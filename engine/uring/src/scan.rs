@@ -102,6 +102,8 @@ pub enum Piece {
         /// Index of the first part to blame. [`Report::parts`] says why.
         part: usize,
     },
+    /// Nobody asked for it ([`scan_pieces`]).
+    Skipped,
 }
 
 /// What became of one part.
@@ -124,6 +126,8 @@ pub enum PartOutcome {
         /// The stamp that differs.
         after: FileStamp,
     },
+    /// Nobody asked for any piece of it ([`scan_pieces`]).
+    Skipped,
 }
 
 /// The watcher broke the scan off.
@@ -145,13 +149,31 @@ pub fn scan(
     watch: &(dyn Fn(u64) -> ControlFlow<()> + Sync),
 ) -> Result<Report, Cancelled> {
     let space = Space::new(parts, piece_len);
-    scan_on(device::motion(&space), &space, options, watch)
+    scan_on(device::motion(&space), &space, None, options, watch)
+}
+
+/// Does the same for some pieces only: those for which `wanted`, with one entry for each piece, is true. Where pieces are
+/// read many at a time, a neighbour of such a piece may be hashed as well; all others are [`Piece::Skipped`].
+///
+/// # Panics
+/// When `piece_len` is 0, there would be more than 2³² pieces, or `wanted` has not one entry for each.
+pub fn scan_pieces(
+    parts: &[Part],
+    piece_len: u32,
+    wanted: &[bool],
+    options: &Options,
+    watch: &(dyn Fn(u64) -> ControlFlow<()> + Sync),
+) -> Result<Report, Cancelled> {
+    let space = Space::new(parts, piece_len);
+    assert_eq!(wanted.len() as u64, space.pieces(), "a wish for every piece");
+    scan_on(device::motion(&space), &space, Some(wanted), options, watch)
 }
 
 /// Scans disks that move like this.
 fn scan_on(
     motion: Motion,
     space: &Space<'_>,
+    wanted: Option<&[bool]>,
     options: &Options,
     watch: &(dyn Fn(u64) -> ControlFlow<()> + Sync),
 ) -> Result<Report, Cancelled> {
@@ -159,6 +181,7 @@ fn scan_on(
     let shape = Shape::new(space, options, motion, hasher.lanes());
     let shared = Shared {
         space,
+        wanted,
         shape,
         io_mode: options.io_mode,
         files_open_max: files::open_max(shape.threads),
@@ -185,7 +208,7 @@ fn scan_on(
         std::iter::once(own).chain(others).collect::<Result<Vec<_>, _>>()
     })?;
     findings.push(look_at_empty_files(space.parts()));
-    Ok(outcome::report(space, findings))
+    Ok(outcome::report(space, wanted, findings))
 }
 
 /// Files that no piece has a byte of are there or not all the same.

@@ -14,8 +14,9 @@ pub(super) struct Findings {
     pub(super) observations: Vec<Observation>,
 }
 
-/// Everything in order.
-pub(super) fn report(space: &Space<'_>, findings: Vec<Findings>) -> Report {
+/// Everything in order. Of pieces that were not `wanted`, and of parts without one that was, nothing
+/// need have been found.
+pub(super) fn report(space: &Space<'_>, wanted: Option<&[bool]>, findings: Vec<Findings>) -> Report {
     let mut pieces = vec![None; space.pieces() as usize];
     let mut seen: Vec<Option<Seen>> = vec![None; space.parts().len()];
     for findings in findings {
@@ -27,14 +28,22 @@ pub(super) fn report(space: &Space<'_>, findings: Vec<Findings>) -> Report {
             seen[part] = Some(seen[part].map_or(more, |seen| both(seen, more)));
         }
     }
-    let piece = |piece: Option<Piece>| piece.expect("every piece was claimed by a worker");
+    let is_wanted = |index: usize| wanted.is_none_or(|wanted| wanted[index]);
+    let piece = |(index, piece): (usize, Option<Piece>)| match piece {
+        Some(piece) => piece,
+        None if !is_wanted(index) => Piece::Skipped,
+        None => panic!("every piece that is wanted was claimed by a worker"),
+    };
     Report {
-        pieces: pieces.into_iter().map(piece).collect(),
+        pieces: pieces.into_iter().enumerate().map(piece).collect(),
         parts: space
             .parts()
             .iter()
             .zip(seen)
-            .map(|(part, seen)| outcome(part, seen))
+            .map(|(part, seen)| match seen {
+                None if wanted.is_some() && part.source != Source::Zeroes => PartOutcome::Skipped,
+                seen => outcome(part, seen),
+            })
             .collect(),
     }
 }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::device::Motion;
 use super::files::{Acquired, Files};
 use super::space::Space;
-use super::{Cancelled, Options, Part, PartOutcome, Piece, Report, Source, scan, scan_on};
+use super::{Cancelled, Options, Part, PartOutcome, Piece, Report, Source, scan, scan_on, scan_pieces};
 use crate::kernel::IoMode;
 
 /// What a part is to be in a test.
@@ -107,7 +107,7 @@ fn check(contents: &[Content], piece_len: u32, unread: &[(usize, usize)]) -> Vec
     for (motion, options) in ways {
         let space = Space::new(&scene.parts, piece_len);
         let report =
-            scan_on(motion, &space, &options, &|_| ControlFlow::Continue(())).expect("nobody cancels");
+            scan_on(motion, &space, None, &options, &|_| ControlFlow::Continue(())).expect("nobody cancels");
         let expected: Vec<Piece> = (scene.bytes.chunks(piece_len as usize).enumerate())
             .map(
                 |(index, bytes)| match unread.iter().find(|(piece, _)| *piece == index) {
@@ -378,6 +378,43 @@ fn the_watcher_sees_every_byte_and_may_end_it() {
         ControlFlow::Break(())
     });
     assert_eq!(ended, Err(Cancelled));
+}
+
+#[test]
+fn some_pieces_are_hashed_as_all_are_and_the_rest_is_not_read() {
+    const PIECE_LEN: usize = 1 << 20;
+    let scene = scene(&[
+        Content::File(bytes(1, 5 * PIECE_LEN + 7)),
+        Content::Missing(2 * PIECE_LEN),
+        Content::Zeroes(PIECE_LEN),
+        Content::File(bytes(2, PIECE_LEN)),
+    ]);
+    for options in all_options() {
+        let all = run(&scene.parts, PIECE_LEN as u32, &options);
+        for wanted in [vec![0], vec![1, 4], vec![7, 8], vec![9], vec![]] {
+            let wanted: Vec<bool> = (0..10).map(|piece| wanted.contains(&piece)).collect();
+            let watch = |_| ControlFlow::Continue(());
+            let some = scan_pieces(&scene.parts, PIECE_LEN as u32, &wanted, &options, &watch);
+            let some = some.expect("nobody cancels");
+            for (piece, wanted) in wanted.iter().enumerate() {
+                let expected = if *wanted {
+                    all.pieces[piece]
+                } else {
+                    Piece::Skipped
+                };
+                assert_eq!(some.pieces[piece], expected, "piece {piece}, {options:?}");
+            }
+            // The first file has pieces 0 to 5, the last one pieces 8 and 9.
+            for (part, pieces) in [(0, 0..6), (3, 8..10)] {
+                let expected = if wanted[pieces].contains(&true) {
+                    all.parts[part]
+                } else {
+                    PartOutcome::Skipped
+                };
+                assert_eq!(some.parts[part], expected, "part {part}, {options:?}");
+            }
+        }
+    }
 }
 
 fn part(path: &Path, len: usize) -> Part {

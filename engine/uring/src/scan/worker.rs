@@ -23,6 +23,8 @@ use crate::kernel::IoMode;
 /// What the threads of a scan have in common. All of it is only read, but for three counters.
 pub(super) struct Shared<'a> {
     pub(super) space: &'a Space<'a>,
+    /// For each piece whether it is asked for; nothing: all are.
+    pub(super) wanted: Option<&'a [bool]>,
     pub(super) shape: Shape,
     pub(super) io_mode: IoMode,
     /// Files that one worker may have open.
@@ -32,6 +34,13 @@ pub(super) struct Shared<'a> {
     pub(super) units_claimed: AtomicU64,
     pub(super) bytes_done: AtomicU64,
     pub(super) cancelled: AtomicBool,
+}
+
+impl Shared<'_> {
+    fn wants(&self, pieces: &Range<u64>) -> bool {
+        self.wanted
+            .is_none_or(|wanted| wanted[pieces.start as usize..pieces.end as usize].contains(&true))
+    }
 }
 
 /// A run of whole pieces that is under way.
@@ -150,18 +159,24 @@ impl<'a> Worker<'a> {
             .map(|(key, _)| key)
     }
 
+    /// The next unit with a piece that is asked for.
     fn claim(&self) -> Option<Unit> {
         let (space, per_unit) = (self.shared.space, self.shared.shape.pieces_per_unit);
-        let first = self
-            .shared
-            .units_claimed
-            .fetch_add(1, Ordering::Relaxed)
-            .saturating_mul(per_unit);
-        (first < space.pieces()).then(|| Unit {
-            unplanned: space.bytes(first..(first + per_unit).min(space.pieces())),
-            chunks: VecDeque::new(),
-            begun: Begun::Stream(Stream::new()),
-        })
+        loop {
+            let claimed = self.shared.units_claimed.fetch_add(1, Ordering::Relaxed);
+            let first = claimed.saturating_mul(per_unit);
+            if first >= space.pieces() {
+                return None;
+            }
+            let pieces = first..(first + per_unit).min(space.pieces());
+            if self.shared.wants(&pieces) {
+                return Some(Unit {
+                    unplanned: space.bytes(pieces),
+                    chunks: VecDeque::new(),
+                    begun: Begun::Stream(Stream::new()),
+                });
+            }
+        }
     }
 
     /// Units whose next chunks are to be hashed now: as many as keep a kernel busy, or all there are if no other unit

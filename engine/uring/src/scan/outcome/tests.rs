@@ -41,7 +41,7 @@ fn check(seen: &[Seen], expected: PartOutcome) {
             pieces: Vec::new(),
             observations,
         };
-        assert_eq!(report(&space, vec![findings]).parts, [expected]);
+        assert_eq!(report(&space, None, vec![findings]).parts, [expected]);
     }
 }
 
@@ -90,7 +90,7 @@ fn a_file_that_two_workers_saw_differently_has_changed() {
         pieces: Vec::new(),
         observations: observation(stamp),
     });
-    let outcome = report(&space, Vec::from(findings)).parts[0];
+    let outcome = report(&space, None, Vec::from(findings)).parts[0];
     assert_eq!(
         outcome,
         PartOutcome::Changed {
