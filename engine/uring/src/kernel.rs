@@ -25,7 +25,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use io_uring::{opcode, squeue, types};
-use shoal_world::{Buffer, Completion, FRAME_LEN, Op, Pool, Socket, Time};
+use shoal_world::{Buffer, Completion, Extent, FRAME_LEN, Op, Pool, Socket, Time};
 use slab::Slab;
 
 use self::connecting::Connecting;
@@ -37,7 +37,7 @@ use crate::frames::Frames;
 use crate::hash::pool;
 use crate::mailbox::Mailbox;
 use crate::memory::Arena;
-use crate::received::{BUFFERS_LEN, Received};
+use crate::received::{BUFFERS_LEN, Received, Shape};
 use crate::ring::{Ring, Sleep};
 use crate::setup::Refused;
 use crate::sockets::Sockets;
@@ -89,16 +89,50 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 pub struct Memory {
     pub(crate) arena: Arena,
     pub(crate) received: Received,
+    /// For payload, since some was expected.
+    pub(crate) payload: Option<Received>,
     pub(crate) frames: Frames,
+}
+
+impl Memory {
+    fn buffers(&self, buffer: Buffer) -> &Received {
+        match &self.payload {
+            Some(payload) if payload.holds(buffer) => payload,
+            _ => &self.received,
+        }
+    }
+
+    pub(crate) fn buffers_mut(&mut self, buffer: Buffer) -> &mut Received {
+        match &mut self.payload {
+            Some(payload) if payload.holds(buffer) => payload,
+            _ => &mut self.received,
+        }
+    }
+
+    /// Whether enough buffers are free for receives to start again.
+    pub(crate) fn has_room(&self, payload: bool) -> bool {
+        match &self.payload {
+            Some(buffers) if payload => buffers.has_room(),
+            _ => self.received.has_room(),
+        }
+    }
 }
 
 impl Pool for Memory {
     fn received(&self, buffer: Buffer) -> &[u8] {
-        self.received.bytes(buffer)
+        self.buffers(buffer).bytes(buffer)
     }
 
     fn release(&mut self, buffer: Buffer) {
-        self.received.release(buffer);
+        self.buffers_mut(buffer).release(buffer);
+    }
+
+    fn store(&mut self, buffer: Buffer, start: u32, len: u32, extent: Extent, at: u32) {
+        let to = self.arena.address(extent, at, len);
+        let from = &self.buffers(buffer).bytes(buffer)[start as usize..][..len as usize];
+        // SAFETY: the bytes lie in the arena, which overlaps no received buffer, and no operation names them: neither
+        // the kernel nor a hashing thread looks at them, and the arena is never borrowed.
+        unsafe { to.copy_from_nonoverlapping(from.as_ptr(), from.len()) };
     }
 
     fn extents(&self) -> u32 {
@@ -210,7 +244,7 @@ impl Kernel {
         let registered = unsafe { ring.register_buffers(&arena.buffers()) };
         // Locked memory may be limited. Unregistered, a read maps its pages each time: dearer, not wrong.
         arena.registered = registered.is_ok();
-        let received = Received::new(buffers)?;
+        let received = Received::new(Shape::messages(buffers))?;
         // SAFETY: the buffers are mapped as long as the arena.
         unsafe { received.register(&ring)? };
         let (mailboxes, core) = (options.mailboxes, options.core);
@@ -222,6 +256,7 @@ impl Kernel {
             memory: ManuallyDrop::new(Memory {
                 arena,
                 received,
+                payload: None,
                 frames,
             }),
             listener: options.listener,

@@ -19,6 +19,8 @@ pub(crate) struct Connection {
     pub(crate) receiving: bool,
     /// The receive waits outside the kernel for free buffers.
     pub(crate) parked: bool,
+    /// It receives into the buffers for payload.
+    pub(crate) payload: bool,
     /// A receive of exactly this many bytes is under way, into this memory.
     pub(crate) exact: Option<Vec<u8>>,
     /// A gathered send is under way.
@@ -115,6 +117,7 @@ impl Sockets {
             address,
             receiving: false,
             parked: false,
+            payload: false,
             exact: None,
             sending: None,
             header: Lent::new(header),

@@ -126,6 +126,10 @@ pub trait Pool {
     /// Gives a received buffer back to the world.
     fn release(&mut self, buffer: Buffer);
 
+    /// Copies received bytes, `start` counted in [`Pool::received`], to byte `at` of an extent. No operation that
+    /// is under way names those bytes of the extent.
+    fn store(&mut self, buffer: Buffer, start: u32, len: u32, extent: Extent, at: u32);
+
     /// Number of extents of the arena; constant.
     fn extents(&self) -> u32;
 

@@ -52,6 +52,11 @@ pub enum Op {
         /// Which connection.
         socket: Socket,
     },
+    /// The same where payload is expected: in portions of up to 64 KiB instead of 4 KiB.
+    ReceivePayload {
+        /// Which connection.
+        socket: Socket,
+    },
     /// Send what the socket takes without waiting; answered by [`Completion::Sent`]. One at a time for a socket.
     Send {
         /// Which connection.

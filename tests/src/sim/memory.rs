@@ -15,6 +15,9 @@ use super::payload::{Pages, Payload};
 /// Length of a received buffer in bytes, as in the kernel's world.
 pub const BUFFER_LEN: usize = 4096;
 
+/// The same where payload is expected.
+pub const PAYLOAD_BUFFER_LEN: usize = 65_536;
+
 /// What stands in memory that a read has not filled yet.
 const POISON: u8 = 0xdb;
 
@@ -239,6 +242,25 @@ impl Pool for Memory {
         let bytes = self.received[usize::from(buffer.0)].take();
         assert!(bytes.is_some(), "a received buffer was released twice");
         self.free.insert(buffer.0);
+    }
+
+    fn store(&mut self, buffer: Buffer, start: u32, len: u32, extent: Extent, at: u32) {
+        let bytes = self.received(buffer)[start as usize..][..len as usize].to_vec();
+        let state = &mut self.extents[extent.0 as usize];
+        for page in pages(at, len) {
+            assert!(
+                state.filling & 1 << page == 0,
+                "{extent:?} is stored into while it is read into"
+            );
+            // Pages that two pieces share may be hashed or written for one while bytes of the other land.
+            let whole = at as usize <= page * PAGE_LEN as usize
+                && (at + len) as usize >= (page + 1) * PAGE_LEN as usize;
+            assert!(
+                !whole || state.used[page] == 0,
+                "{extent:?} is stored into while it is being used"
+            );
+        }
+        state.bytes[at as usize..(at + len) as usize].copy_from_slice(&bytes);
     }
 
     fn extents(&self) -> u32 {

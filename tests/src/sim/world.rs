@@ -19,7 +19,7 @@ use shoal_world::{
 use super::dice::Dice;
 use super::errno;
 use super::faults::Faults;
-use super::memory::Memory;
+use super::memory::{BUFFER_LEN, Memory, PAYLOAD_BUFFER_LEN};
 use super::network::{End, Notice, Party};
 use super::payload::Payload;
 use super::trace::{Asked, Told};
@@ -206,7 +206,12 @@ impl World {
             }
             Op::Receive { socket } => {
                 self.breaks(commons, socket, fails);
-                self.slots.expect(socket).receive_stream();
+                self.slots.expect(socket).receive_stream(BUFFER_LEN);
+                self.receive(commons, socket);
+            }
+            Op::ReceivePayload { socket } => {
+                self.breaks(commons, socket, fails);
+                self.slots.expect(socket).receive_stream(PAYLOAD_BUFFER_LEN);
                 self.receive(commons, socket);
             }
             Op::Send { socket, gather } => {

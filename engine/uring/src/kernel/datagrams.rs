@@ -15,7 +15,7 @@ use slab::Slab;
 use super::{Kernel, Kind};
 use crate::address::{RawAddress, mapped, parse, unmap};
 use crate::lent::Lent;
-use crate::received::{BUFFER_LEN, GROUP};
+use crate::received::BUFFER_LEN;
 
 /// Bytes that the kernel leaves for the sender's address before the payload.
 const NAME_LEN: usize = size_of::<libc::sockaddr_in6>();
@@ -89,7 +89,9 @@ impl Kernel {
         let datagrams = self.expect_datagrams();
         datagrams.receiving = Receiving::Armed;
         let fd = types::Fd(datagrams.socket.as_raw_fd());
-        let entry = opcode::RecvMsgMulti::new(fd, datagrams.shape.as_ptr(), GROUP).build();
+        let entry =
+            opcode::RecvMsgMulti::new(fd, datagrams.shape.as_ptr(), self.memory.received.shape().group)
+                .build();
         self.push(&entry.user_data(Kind::ReceiveDatagram.on_slot(0)));
     }
 

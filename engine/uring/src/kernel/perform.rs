@@ -12,7 +12,7 @@ use super::{Kernel, Kind};
 use crate::files::{Lookup, Syncing, Transfer, c_path};
 use crate::mailbox::HandedOver;
 use crate::memory::Arena;
-use crate::received::GROUP;
+use crate::received::{Received, Shape};
 use crate::sockets::Closing;
 use crate::stamp::STATX_MASK;
 
@@ -30,6 +30,11 @@ impl Kernel {
             } => self.connect(token, address, timeout),
             Op::ReceiveExact { socket, len } => self.receive_exact(socket, len),
             Op::Receive { socket } => self.receive(socket),
+            Op::ReceivePayload { socket } => {
+                let payload = self.has_payload_buffers();
+                self.sockets.expect_open(socket).payload = payload;
+                self.receive(socket);
+            }
             Op::Send { socket, gather } => self.send(socket, gather),
             Op::SendFramed {
                 socket,
@@ -120,8 +125,30 @@ impl Kernel {
         let connection = self.sockets.expect_open(socket);
         assert!(!connection.is_asked_for(), "two receives on one socket");
         connection.receiving = true;
-        let entry = opcode::RecvMulti::new(types::Fd(connection.raw()), GROUP).build();
+        let buffers = match &self.memory.payload {
+            Some(payload) if connection.payload => payload,
+            _ => &self.memory.received,
+        };
+        let group = buffers.shape().group;
+        let entry = opcode::RecvMulti::new(types::Fd(connection.raw()), group).build();
         self.push(&entry.user_data(Kind::Receive.on_socket(socket)));
+    }
+
+    /// Maps the buffers for payload when they are needed first. Without memory for them the small ones serve.
+    fn has_payload_buffers(&mut self) -> bool {
+        if self.memory.payload.is_some() {
+            return true;
+        }
+        let shape = Shape::payload(self.memory.received.shape());
+        let Ok(payload) = Received::new(shape) else {
+            return false;
+        };
+        // SAFETY: the buffers live in `memory`, which outlives the ring's use of them.
+        let registered = unsafe { payload.register(&self.ring) };
+        if registered.is_ok() {
+            self.memory.payload = Some(payload);
+        }
+        registered.is_ok()
     }
 
     /// Buffers ran out for these; start them again as buffers come back.
@@ -129,16 +156,21 @@ impl Kernel {
         if self.memory.received.has_room() && self.datagrams.as_ref().is_some_and(Datagrams::is_parked) {
             self.receive_datagrams();
         }
-        while self.memory.received.has_room() {
+        for _ in 0..self.parked.len() {
             let Some(socket) = self.parked.pop_front() else {
                 return;
             };
-            if let Some(connection) = self.sockets.get(socket)
-                && connection.parked
-                && connection.closing.is_none()
-            {
+            let Some(connection) = self.sockets.get(socket) else {
+                continue;
+            };
+            if !connection.parked || connection.closing.is_some() {
+                continue;
+            }
+            if self.memory.has_room(connection.payload) {
                 connection.parked = false;
                 self.receive(socket);
+            } else {
+                self.parked.push_back(socket);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::net::TcpStream;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use io_uring::cqueue;
-use shoal_world::{AcceptPause, Completion, Errno, Refusal, Socket};
+use shoal_world::{AcceptPause, Buffer, Completion, Errno, Refusal, Socket};
 
 use super::{Kernel, Kind};
 use crate::address::unmap;
@@ -123,13 +123,15 @@ impl Kernel {
         let connection = self.sockets.expect(socket);
         connection.receiving = reaped.more();
         let closing = connection.closing.is_some();
-        let buffer = cqueue::buffer_select(reaped.flags)
-            .map(|index| self.memory.received.take(index, reaped.result.max(0) as u32));
+        let buffer = cqueue::buffer_select(reaped.flags).map(|index| {
+            let buffers = self.memory.buffers_mut(Buffer(index));
+            buffers.take(index, reaped.result.max(0) as u32)
+        });
         if let Some(buffer) = buffer {
             if reaped.result > 0 && !closing {
                 done.push(Completion::Received { socket, buffer });
             } else {
-                self.memory.received.release(buffer);
+                self.memory.buffers_mut(buffer).release(buffer);
             }
         }
         if closing {

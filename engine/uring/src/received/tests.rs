@@ -3,13 +3,13 @@ use std::thread;
 
 use shoal_world::Buffer;
 
-use super::Received;
+use super::{Received, Shape};
 use crate::played::{Provided, Taken};
 
 const BUFFERS: u16 = 4;
 
 fn received() -> Received {
-    Received::new(BUFFERS).unwrap()
+    Received::new(Shape::messages(BUFFERS)).unwrap()
 }
 
 /// The ring as the kernel would know it.

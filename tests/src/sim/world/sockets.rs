@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 
 use shoal_world::{Errno, Socket};
 
-use super::super::memory::BUFFER_LEN;
 use super::super::network::{End, Readable};
 
 /// What is being received.
@@ -13,8 +12,8 @@ enum Receiving {
     Nothing,
     /// So many bytes, once.
     Exact(usize),
-    /// Whatever comes, until the end.
-    Stream,
+    /// Whatever comes, until the end, in portions of at most so many bytes.
+    Stream(usize),
 }
 
 /// One connection.
@@ -47,8 +46,8 @@ impl Connection {
         self.start_receiving(Receiving::Exact(len as usize));
     }
 
-    pub(super) fn receive_stream(&mut self) {
-        self.start_receiving(Receiving::Stream);
+    pub(super) fn receive_stream(&mut self, portion_len_max: usize) {
+        self.start_receiving(Receiving::Stream(portion_len_max));
     }
 
     fn start_receiving(&mut self, receiving: Receiving) {
@@ -63,8 +62,8 @@ impl Connection {
             Receiving::Nothing => None,
             Receiving::Exact(len) if waits >= len => Some(len),
             Receiving::Exact(_) => ended.then_some(0),
-            Receiving::Stream if waits > 0 => Some(waits.min(BUFFER_LEN)),
-            Receiving::Stream => ended.then_some(0),
+            Receiving::Stream(portion_len_max) if waits > 0 => Some(waits.min(portion_len_max)),
+            Receiving::Stream(_) => ended.then_some(0),
         }
     }
 
