@@ -64,6 +64,23 @@ impl Pages {
         Pages((u64::MAX >> (63 - (last - first))) << first)
     }
 
+    /// The pages that bytes `start..start + len` of an extent fill as a whole. What ends its file fills its last page:
+    /// nothing follows there.
+    pub(crate) fn filled_by(start: u32, len: u32, ends_file: bool) -> Pages {
+        let first = start.next_multiple_of(PAGE_LEN);
+        let end = start + len;
+        let end = if ends_file {
+            end.next_multiple_of(PAGE_LEN)
+        } else {
+            end - end % PAGE_LEN
+        };
+        if end > first {
+            Pages::touched_by(first, end - first)
+        } else {
+            Pages::default()
+        }
+    }
+
     pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
     }
@@ -164,6 +181,34 @@ impl Cache {
             slot.valid = slot.valid.with(pages);
         }
         std::mem::take(&mut slot.waiters)
+    }
+
+    /// An extent to be used outside of the cache. `None`: all are pinned or being read into.
+    pub(crate) fn take_away(&mut self) -> Option<Extent> {
+        let extent = self.free.pop().or_else(|| self.evict())?;
+        *self.slot(extent) = Slot::default();
+        Some(extent)
+    }
+
+    /// What was taken away returns, and holds nothing.
+    pub(crate) fn give_back(&mut self, extent: Extent) {
+        self.free.push(extent);
+    }
+
+    /// What was taken away returns, and holds valid pages of this part.
+    pub(crate) fn adopt(&mut self, key: ExtentKey, extent: Extent, valid: Pages) {
+        if self.index.contains_key(&key) {
+            // It was read meanwhile, and may be pinned.
+            self.give_back(extent);
+            return;
+        }
+        *self.slot(extent) = Slot {
+            key: Some(key),
+            valid,
+            ..Slot::default()
+        };
+        self.index.insert(key, extent);
+        self.order.push_back(extent);
     }
 
     /// Forgets everything that was read of a torrent.

@@ -1,16 +1,21 @@
 //! What peers say, and what follows from it.
 //!
 //! Bytes become messages, messages change the conversation; whatever BEP 3, 6, 10 or 21 forbids ends it. A seed
-//! asks for nothing, so blocks and rejects that come are violations. Requests wait in a queue of bounded length; what
+//! asks for nothing, so blocks and rejects that come are violations; where something is fetched, blocks are not
+//! collected but copied to their pieces as they arrive (`fetching`). Requests wait in a queue of bounded length; what
 //! exceeds it, or comes while choked, is refused (BEP 6: by a reject; without it, by silence).
 
 use shoal_proto::bitfield::Bitfield;
 use shoal_proto::extension::{ExtensionHandshake, HANDSHAKE_ID};
-use shoal_proto::message::{BlockRequest, Decoder, Message};
+use shoal_proto::layout::PieceIndex;
+use shoal_proto::message::{BlockRequest, Decoder, Message, Part};
 use shoal_proto::metadata::{self, MetadataMessage};
 use shoal_world::{Buffer, Op, Pool, Socket, Time};
 
+use crate::buffers::{Cut, PieceBuffers};
 use crate::choker::Change;
+use crate::download::Download;
+use crate::fetching::Landed;
 use crate::greeting::METADATA_ID;
 use crate::limits::{METADATA_REQUESTS_MAX, OUTBOX_LEN_MAX, REFUSED_MAX};
 use crate::peer::{Conversation, Peer, Run, Transmission, Upload};
@@ -28,10 +33,25 @@ enum End {
 
 /// Messages of one peer on their way into its conversation.
 struct Listener<'a> {
+    socket: Socket,
     conversation: &'a mut Conversation,
-    torrent: &'a Active,
+    torrent: &'a mut Active,
+    buffers: &'a PieceBuffers,
+    landed: &'a mut Landed,
+    now: Time,
     requests_max: usize,
     refused: u64,
+    /// What the peer has or wants of us changed.
+    review: bool,
+    /// What was asked of the peer may be asked of others.
+    take_back: bool,
+}
+
+/// What follows from messages besides what they changed in their conversation.
+#[derive(Clone, Copy, Debug, Default)]
+struct Heard {
+    review: bool,
+    take_back: bool,
 }
 
 impl Shard {
@@ -43,10 +63,23 @@ impl Shard {
         pool: &mut dyn Pool,
         ops: &mut Vec<Op>,
     ) {
-        let ended = self.hear(now, socket, pool.received(buffer));
+        let mut landed = std::mem::take(&mut self.landed);
+        let torrent = self.peers.talking(socket).map(|talking| talking.torrent);
+        let heard = self.hear(now, socket, pool.received(buffer), &mut landed);
+        Shard::store_landed(&landed, buffer, pool);
         pool.release(buffer);
-        match ended {
-            Ok(()) => {
+        if let Some(torrent) = torrent {
+            self.after_landing(now, torrent, socket, &mut landed, ops);
+        }
+        self.landed = landed;
+        match heard {
+            Ok(heard) => {
+                if heard.take_back {
+                    self.take_back(socket);
+                }
+                if heard.review {
+                    self.review_interest(now, socket, ops);
+                }
                 self.weigh_interest(now, socket, ops);
                 self.queue_turn(socket);
                 self.send_next(now, socket, ops);
@@ -57,35 +90,57 @@ impl Shard {
     }
 
     /// Takes all messages out of some bytes.
-    fn hear(&mut self, now: Time, socket: Socket, mut bytes: &[u8]) -> Result<(), End> {
+    fn hear(
+        &mut self,
+        now: Time,
+        socket: Socket,
+        mut bytes: &[u8],
+        landed: &mut Landed,
+    ) -> Result<Heard, End> {
         let Some(conversation) = self.peers.talking(socket) else {
-            return Ok(());
+            return Ok(Heard::default());
         };
         let Some(torrent) = self.torrents.active(conversation.torrent) else {
-            return Ok(());
+            return Ok(Heard::default());
         };
+        let total = bytes.len();
         conversation.received_at = now;
         // The decoder lends out its messages, so it stands beside the conversation while they are taken in.
         let idle = Decoder::new(torrent.layout.pieces());
         let mut decoder = std::mem::replace(&mut conversation.decoder, idle);
         let requests_max = self.settings.requests_per_peer_max as usize;
         let mut listener = Listener {
+            socket,
             conversation,
             torrent,
+            buffers: &self.buffers,
+            landed,
+            now,
             requests_max,
             refused: 0,
+            review: false,
+            take_back: false,
         };
         let mut outcome = Ok(());
         while outcome.is_ok() {
-            outcome = match decoder.next(&mut bytes) {
-                Ok(Some(message)) => listener.take(message),
+            outcome = match decoder.next_part(&mut bytes) {
+                Ok(Some(Part::Message(message))) => listener.take(message),
+                Ok(Some(Part::BlockBegins { index, begin, len })) => listener.block_begins(index, begin, len),
+                Ok(Some(Part::BlockBytes(portion))) => {
+                    let end = (total - bytes.len()) as u32;
+                    listener.block_bytes(end - portion.len() as u32..end)
+                }
                 Ok(None) => break,
                 Err(_) => Err(End::Violation),
             };
         }
         self.counters.refused += listener.refused;
         listener.conversation.decoder = decoder;
-        outcome
+        let heard = Heard {
+            review: listener.review,
+            take_back: listener.take_back,
+        };
+        outcome.map(|()| heard)
     }
 
     /// Tells the choker when a peer's interest changed.
@@ -172,21 +227,36 @@ impl Shard {
         };
         let address = match peer {
             Peer::Greeting { address, .. } => *address,
+            Peer::Calling(called) => called.address,
             Peer::Talking(conversation) => conversation.address,
             Peer::Closing { .. } => return,
         };
         let before = std::mem::replace(peer, Peer::Closing { address, held: None });
         ops.push(Op::Close { socket });
-        if let Peer::Talking(conversation) = before {
-            self.leave(now, socket, *conversation, ops);
+        match before {
+            Peer::Talking(conversation) => self.leave(now, socket, *conversation, ops),
+            Peer::Calling(called) => {
+                if let Some(Peer::Closing { held, .. }) = self.peers.get(socket) {
+                    *held = called.sending;
+                }
+                self.call_ended(now, called.info_hash, address);
+            }
+            Peer::Greeting { .. } | Peer::Closing { .. } => {}
         }
     }
 
     /// A conversation is over; only a send that is under way keeps what it needs.
     fn leave(&mut self, now: Time, socket: Socket, conversation: Conversation, ops: &mut Vec<Op>) {
         let mut change = None;
+        if let Some(download) = &conversation.download {
+            self.stop_fetching_from(conversation.torrent, socket, download);
+        }
         if let Some(torrent) = self.torrents.active(conversation.torrent) {
             torrent.peers.remove(&socket);
+            if conversation.called {
+                torrent.candidates.ended(now, conversation.address);
+                self.call_at = Some(now);
+            }
             change = if conversation.weighed {
                 torrent.choker.leaves(socket)
             } else {
@@ -241,6 +311,7 @@ impl Shard {
         let address = match self.peers.remove(socket) {
             Some(Peer::Greeting { address, .. } | Peer::Closing { address, .. }) => address,
             Some(Peer::Talking(conversation)) => conversation.address,
+            Some(Peer::Calling(called)) => called.address,
             None => return,
         };
         if let Some(count) = self.addresses.get_mut(&address.ip()) {
@@ -255,18 +326,21 @@ impl Shard {
 impl Listener<'_> {
     fn take(&mut self, message: Message<'_>) -> Result<(), End> {
         match message {
-            Message::KeepAlive | Message::Choke | Message::Unchoke | Message::Port(_) => Ok(()),
+            Message::KeepAlive | Message::Port(_) => Ok(()),
+            Message::Choke => self.choke(true),
+            Message::Unchoke => self.choke(false),
             Message::Interested => self.interested(true),
             Message::NotInterested => self.interested(false),
             Message::Have(piece) => self.have(piece),
             Message::Bitfield(bits) => self.bitfield(bits),
-            Message::HaveAll => self.fast_introduction(self.torrent.layout.pieces()),
-            Message::HaveNone => self.fast_introduction(0),
+            Message::HaveAll => self.fast_introduction(Bitfield::all),
+            Message::HaveNone => self.fast_introduction(Bitfield::none),
             Message::Request(block) => self.request(block),
             Message::Cancel(block) => self.cancel(block),
-            Message::Suggest(piece) | Message::AllowedFast(piece) => self.hint(piece),
-            // A seed asks for nothing (BEP 6: a reject of what was not asked for ends the connection).
-            Message::Piece { .. } | Message::Reject(_) => Err(End::Violation),
+            Message::Suggest(piece) => self.hint(piece, |download| &mut download.suggested),
+            Message::AllowedFast(piece) => self.hint(piece, |download| &mut download.allowed),
+            Message::Reject(block) => self.rejected(block),
+            Message::Piece { .. } => unreachable!("the decoder hands blocks on in parts"),
             Message::Extended { id, payload } => self.extended(id, payload),
         }
     }
@@ -277,9 +351,19 @@ impl Listener<'_> {
     }
 
     fn have(&mut self, piece: u32) -> Result<(), End> {
-        self.torrent.layout.piece(piece).ok_or(End::Violation)?;
+        let piece = self.torrent.layout.piece(piece).ok_or(End::Violation)?;
         self.conversation.introduced = true;
-        self.possesses(self.conversation.pieces.saturating_add(1))
+        let Some(download) = self.conversation.download.as_deref_mut() else {
+            return self.possesses(self.conversation.pieces.saturating_add(1));
+        };
+        if download.pieces.set(piece)
+            && let Some(fetching) = self.torrent.fetching.as_deref_mut()
+        {
+            fetching.picker.peer_has(piece);
+            self.review |= fetching.picker.wants(piece);
+        }
+        let count = download.pieces.count();
+        self.possesses(count)
     }
 
     fn bitfield(&mut self, bits: &[u8]) -> Result<(), End> {
@@ -287,16 +371,99 @@ impl Listener<'_> {
         // counts whenever it comes.
         let bits = Bitfield::from_wire(bits, self.torrent.layout.pieces()).map_err(|_| End::Violation)?;
         self.conversation.introduced = true;
-        self.possesses(bits.count())
+        self.possesses_all_of(bits)
     }
 
     /// BEP 6: have-all and have-none are said once, before anything that depends on them.
-    fn fast_introduction(&mut self, pieces: u32) -> Result<(), End> {
+    fn fast_introduction(&mut self, bits: fn(u32) -> Bitfield) -> Result<(), End> {
         if !self.conversation.fast || self.conversation.introduced {
             return Err(End::Violation);
         }
         self.conversation.introduced = true;
-        self.possesses(pieces)
+        self.possesses_all_of(bits(self.torrent.layout.pieces()))
+    }
+
+    /// The peer says what it has, in place of what it said before.
+    fn possesses_all_of(&mut self, bits: Bitfield) -> Result<(), End> {
+        let count = bits.count();
+        if let Some(download) = self.conversation.download.as_deref_mut() {
+            if let Some(fetching) = self.torrent.fetching.as_deref_mut() {
+                fetching.picker.peer_left(&download.pieces);
+                fetching.picker.peer_joined(&bits);
+            }
+            download.pieces = bits;
+            self.review = true;
+        }
+        self.possesses(count)
+    }
+
+    fn choke(&mut self, choked: bool) -> Result<(), End> {
+        let Some(download) = self.conversation.download.as_deref_mut() else {
+            return Ok(());
+        };
+        download.choked = choked;
+        // BEP 6: with it every request is answered, by the block or a reject; without it a choke takes them all back.
+        self.take_back |= choked && !self.conversation.fast;
+        self.review |= !choked;
+        Ok(())
+    }
+
+    fn block_begins(&mut self, index: u32, begin: u32, len: u32) -> Result<(), End> {
+        let block = self
+            .torrent
+            .layout
+            .span(index, begin, len)
+            .ok_or(End::Violation)?;
+        // A seed asks for nothing.
+        let download = self.conversation.download.as_deref_mut().ok_or(End::Violation)?;
+        let fetching = self.torrent.fetching.as_deref_mut();
+        if self.landed.block_begins(self.socket, download, fetching, block) {
+            Ok(())
+        } else {
+            Err(End::Violation)
+        }
+    }
+
+    fn block_bytes(&mut self, range: std::ops::Range<u32>) -> Result<(), End> {
+        let download = self.conversation.download.as_deref_mut().ok_or(End::Violation)?;
+        let id = self.conversation.torrent;
+        let Active {
+            layout,
+            files,
+            fetching,
+            ..
+        } = &mut *self.torrent;
+        let cut = Cut { id, layout, files };
+        let place = (self.buffers, cut);
+        self.landed.block_bytes(
+            self.socket,
+            download,
+            fetching.as_deref_mut(),
+            place,
+            range,
+            self.now,
+        );
+        Ok(())
+    }
+
+    /// A request of ours was refused.
+    fn rejected(&mut self, block: BlockRequest) -> Result<(), End> {
+        let block = block.span(&self.torrent.layout).ok_or(End::Violation)?;
+        // A seed asks for nothing (BEP 6: a reject of what was not asked for ends the connection).
+        let download = self.conversation.download.as_deref_mut().ok_or(End::Violation)?;
+        if !download.forget(block) {
+            return if download.tolerates_unasked() {
+                Ok(())
+            } else {
+                Err(End::Violation)
+            };
+        }
+        download.allowed.retain(|piece| *piece != block.piece());
+        if let Some(fetching) = self.torrent.fetching.as_deref_mut() {
+            fetching.picker.abandoned(self.socket, block);
+        }
+        // Who refuses while it serves us is asked again when something of it came, or the next time it is looked at.
+        Ok(())
     }
 
     fn possesses(&mut self, pieces: u32) -> Result<(), End> {
@@ -363,13 +530,16 @@ impl Listener<'_> {
         }
     }
 
-    fn hint(&mut self, piece: u32) -> Result<(), End> {
-        let exists = self.torrent.layout.piece(piece).is_some();
-        if self.conversation.fast && exists {
-            Ok(())
-        } else {
-            Err(End::Violation)
+    fn hint(&mut self, piece: u32, hints: fn(&mut Download) -> &mut Vec<PieceIndex>) -> Result<(), End> {
+        let piece = self.torrent.layout.piece(piece).ok_or(End::Violation)?;
+        if !self.conversation.fast {
+            return Err(End::Violation);
         }
+        if let Some(download) = self.conversation.download.as_deref_mut() {
+            Download::note_hint(hints(download), piece);
+            self.review = true;
+        }
+        Ok(())
     }
 
     fn extended(&mut self, id: u8, payload: &[u8]) -> Result<(), End> {
@@ -381,6 +551,12 @@ impl Listener<'_> {
         }
         let handshake = ExtensionHandshake::parse(payload).map_err(|_| End::Violation)?;
         self.conversation.metadata_id = handshake.messages.ut_metadata;
+        if let (Some(requests), Some(download)) = (
+            handshake.requests_len_max,
+            self.conversation.download.as_deref_mut(),
+        ) {
+            download.set_requests_max(requests);
+        }
         if let Some(client) = handshake.client {
             self.conversation.client = Some(client.into());
         }

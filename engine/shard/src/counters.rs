@@ -31,11 +31,23 @@ pub struct Counters {
     pub timeouts: u64,
     /// Requests that were refused.
     pub refused: u64,
+    /// Bytes of blocks that came.
+    pub downloaded_bytes: u64,
+    /// Those of them that nobody needed.
+    pub wasted_bytes: u64,
+    /// Bytes of pieces that were verified and written.
+    pub written_bytes: u64,
+    /// Pieces that were not what the torrent says.
+    pub failed_pieces: u64,
+    /// Times that a peer let us wait too long.
+    pub snubbed: u64,
+    /// Peers that were proven to have sent wrong bytes.
+    pub banned: u64,
 }
 
 impl Counters {
     /// How many numbers there are.
-    pub const LEN: usize = 10;
+    pub const LEN: usize = 16;
 
     /// All of them, in the order of their declaration.
     pub fn values(&self) -> [u64; Counters::LEN] {
@@ -50,6 +62,12 @@ impl Counters {
             violations,
             timeouts,
             refused,
+            downloaded_bytes,
+            wasted_bytes,
+            written_bytes,
+            failed_pieces,
+            snubbed,
+            banned,
         } = *self;
         [
             peers,
@@ -62,6 +80,12 @@ impl Counters {
             violations,
             timeouts,
             refused,
+            downloaded_bytes,
+            wasted_bytes,
+            written_bytes,
+            failed_pieces,
+            snubbed,
+            banned,
         ]
     }
 
@@ -78,6 +102,12 @@ impl Counters {
             violations,
             timeouts,
             refused,
+            downloaded_bytes,
+            wasted_bytes,
+            written_bytes,
+            failed_pieces,
+            snubbed,
+            banned,
         ] = values;
         Counters {
             peers,
@@ -90,6 +120,12 @@ impl Counters {
             violations,
             timeouts,
             refused,
+            downloaded_bytes,
+            wasted_bytes,
+            written_bytes,
+            failed_pieces,
+            snubbed,
+            banned,
         }
     }
 }
@@ -103,6 +139,12 @@ pub struct TorrentReport {
     pub peers: u32,
     /// Bytes of its blocks that were sent since it was added.
     pub uploaded_bytes: u64,
+    /// Bytes of its blocks that came since then.
+    pub downloaded_bytes: u64,
+    /// Pieces that are there.
+    pub pieces_have: u32,
+    /// Pieces that are wanted and not there.
+    pub pieces_wanted: u32,
 }
 
 /// One peer at a moment.
@@ -124,6 +166,10 @@ pub struct PeerReport {
     pub requests: u32,
     /// Bytes of blocks that it was sent.
     pub uploaded_bytes: u64,
+    /// Bytes of blocks that came from it.
+    pub downloaded_bytes: u64,
+    /// Blocks that it was asked for and that have not come.
+    pub asked: u32,
 }
 
 /// Everything that a shard serves and everybody it talks to.
@@ -142,6 +188,9 @@ impl Shard {
             info_hash: active.info_hash,
             peers: active.peers.len() as u32,
             uploaded_bytes: active.uploaded_bytes,
+            downloaded_bytes: active.downloaded_bytes,
+            pieces_have: active.have.count(),
+            pieces_wanted: active.wanted_left(),
         });
         let torrents = torrents.collect();
         let peer = |peer: &Conversation| {
@@ -155,6 +204,14 @@ impl Shard {
                 unchoked: peer.unchoked,
                 requests: peer.requests.len() as u32,
                 uploaded_bytes: peer.uploaded_bytes,
+                downloaded_bytes: peer
+                    .download
+                    .as_ref()
+                    .map_or(0, |download| download.downloaded_bytes),
+                asked: peer
+                    .download
+                    .as_ref()
+                    .map_or(0, |download| download.asked.len() as u32),
             })
         };
         Report {

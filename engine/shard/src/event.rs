@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use shoal_proto::info_hash::InfoHash;
-use shoal_proto::layout::FileIndex;
+use shoal_proto::layout::{FileIndex, PieceIndex};
 use shoal_world::{Errno, FileStamp};
 
+use crate::picker::{Order, Priority};
 use crate::torrent::Seeding;
 
 /// What a shard is commanded.
@@ -29,6 +31,39 @@ pub enum Command {
         info_hash: InfoHash,
         /// Which file.
         file: FileIndex,
+    },
+    /// Connect to these peers of a torrent.
+    Connect {
+        /// Which torrent.
+        info_hash: InfoHash,
+        /// Where they accept connections.
+        addresses: Vec<SocketAddr>,
+    },
+    /// Want the files of a torrent so much from now on.
+    Prioritise {
+        /// Which torrent.
+        info_hash: InfoHash,
+        /// A priority for each file, in the order of the layout.
+        priorities: Vec<Priority>,
+    },
+    /// Fetch the pieces of a torrent in this order from now on.
+    Reorder {
+        /// Which torrent.
+        info_hash: InfoHash,
+        /// Which order.
+        order: Order,
+    },
+    /// Fetch these pieces before all others, in this order: somebody waits for them. Replaces what was said before.
+    Expect {
+        /// Which torrent.
+        info_hash: InfoHash,
+        /// Pieces by number; those that do not exist or are there are passed over.
+        pieces: Vec<u32>,
+    },
+    /// Serve a torrent no more: its peers are disconnected and its files closed.
+    Remove {
+        /// Which torrent.
+        info_hash: InfoHash,
     },
     /// Stop accepting and close every connection.
     Stop,
@@ -51,6 +86,55 @@ pub enum Event {
         info_hash: InfoHash,
         /// Which file.
         file: FileIndex,
+    },
+    /// A piece was verified and written: it can be read from its files.
+    PieceWritten {
+        /// Which torrent.
+        info_hash: InfoHash,
+        /// Which piece.
+        piece: PieceIndex,
+    },
+    /// These pieces survive a loss of power from now on.
+    PiecesDurable {
+        /// Which torrent.
+        info_hash: InfoHash,
+        /// Which pieces.
+        pieces: Vec<PieceIndex>,
+        /// What their files were afterwards.
+        stamps: Vec<(FileIndex, FileStamp)>,
+        /// Bytes of blocks that came since the torrent was added.
+        downloaded_bytes: u64,
+        /// Bytes of blocks that were sent since then.
+        uploaded_bytes: u64,
+    },
+    /// Everything that is wanted of a torrent is there and durable.
+    TorrentFinished {
+        /// Which torrent.
+        info_hash: InfoHash,
+    },
+    /// A torrent cannot be written. Nothing more of it is asked for, and the write is tried again.
+    TorrentPaused {
+        /// Which torrent.
+        info_hash: InfoHash,
+        /// Why.
+        failure: Failure,
+    },
+    /// A torrent that was paused is being fetched again.
+    TorrentResumed {
+        /// Which torrent.
+        info_hash: InfoHash,
+    },
+    /// A piece of a torrent can never be fetched here: it does not fit into memory.
+    PieceTooLong {
+        /// Which torrent.
+        info_hash: InfoHash,
+    },
+    /// A peer was proven to have sent wrong bytes. It is not talked to any more.
+    PeerBanned {
+        /// Of which torrent they were.
+        info_hash: InfoHash,
+        /// The peer.
+        address: SocketAddr,
     },
     /// Every connection is closed after [`Command::Stop`].
     Stopped,
@@ -92,6 +176,8 @@ pub enum Cause {
     NotRegular,
     /// The operating system says no.
     Errno(Errno),
+    /// What was written to it could not be made durable: nobody knows what is on the disk now.
+    Unsynced(Errno),
 }
 
 impl fmt::Display for Failure {
@@ -109,11 +195,11 @@ impl fmt::Display for Failure {
             Cause::Short { len } => write!(f, "{path} ends after {len} bytes, before the torrent does"),
             Cause::NotRegular => write!(f, "{path} is not a regular file any more"),
             Cause::Errno(Errno(number)) => {
-                write!(
-                    f,
-                    "{path} cannot be read: {}",
-                    io::Error::from_raw_os_error(number)
-                )
+                write!(f, "{path}: {}", io::Error::from_raw_os_error(number))
+            }
+            Cause::Unsynced(Errno(number)) => {
+                let error = io::Error::from_raw_os_error(number);
+                write!(f, "{path}: what was written may be lost: {error}")
             }
         }
     }

@@ -8,8 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use shoal_proto::layout::FileIndex;
-use shoal_world::{File, FileStamp, Socket};
+use shoal_world::{Access, File, FileStamp, Socket};
 
+use crate::buffers::{BufferId, Spot};
 use crate::torrent::TorrentId;
 
 /// A file of a torrent by number, unique in the life of a shard.
@@ -32,6 +33,16 @@ pub(crate) enum Trust {
     Verified(FileStamp),
     /// It may have been written to and is being verified again; the stamp is what it was.
     Suspended(FileStamp),
+    /// We write to it, so its stamp moves; it is what it was when it was looked at last, if it was. What is read of it
+    /// was verified before it was written.
+    Ours(Option<FileStamp>),
+}
+
+/// A write that waits for its file to be open.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlannedWrite {
+    pub(crate) buffer: BufferId,
+    pub(crate) spot: Spot,
 }
 
 #[derive(Debug)]
@@ -41,8 +52,15 @@ pub(crate) struct Entry {
     pub(crate) path: Arc<Path>,
     pub(crate) handle: Handle,
     pub(crate) trust: Trust,
-    /// Reads under way.
-    pub(crate) reads: u32,
+    pub(crate) access: Access,
+    /// Reads, writes and syncs under way.
+    pub(crate) under_way: u32,
+    /// What is written when it is open.
+    pub(crate) writes: Vec<PlannedWrite>,
+    /// It is synced when it is open.
+    pub(crate) sync_waits: bool,
+    /// It was synced, and is looked at for the durable state.
+    pub(crate) stamp_waits: bool,
     /// Used since the watch last looked at its path.
     pub(crate) used: bool,
     /// The watch is looking at its path.
@@ -84,13 +102,21 @@ impl Files {
     ) -> FileKey {
         let key = FileKey(self.next);
         self.next += 1;
+        let access = match trust {
+            Trust::Ours(_) => Access::Write,
+            _ => Access::Read,
+        };
         let entry = Entry {
             torrent,
             index,
             path,
             handle: Handle::Closed,
             trust,
-            reads: 0,
+            access,
+            under_way: 0,
+            writes: Vec::new(),
+            sync_waits: false,
+            stamp_waits: false,
             used: false,
             watched: false,
             waiters: Vec::new(),
@@ -129,7 +155,7 @@ impl Files {
     }
 
     /// The file is open now. What must be closed for it: never itself, or those who wait for it would open it again and
-    /// again. Where all others are being read, there is one more until [`Files::read_ended`].
+    /// again. Where all others are in use, there is one more until [`Files::ended`].
     pub(crate) fn opened(&mut self, key: FileKey, file: File) -> Vec<File> {
         let close = self.close_idle(self.open_max - 1);
         if let Some(entry) = self.entries.get_mut(&key) {
@@ -139,15 +165,15 @@ impl Files {
         close
     }
 
-    /// A read of a file ended. What is to be closed, if more files are open than may be.
-    pub(crate) fn read_ended(&mut self, key: FileKey) -> Vec<File> {
+    /// A read, write or sync of a file ended. What is to be closed, if more files are open than may be.
+    pub(crate) fn ended(&mut self, key: FileKey) -> Vec<File> {
         if let Some(entry) = self.entries.get_mut(&key) {
-            entry.reads -= 1;
+            entry.under_way -= 1;
         }
         self.close_idle(self.open_max)
     }
 
-    /// Closes the files open longest that nobody reads, until so many are left.
+    /// Closes the files open longest that nobody uses, until so many are left.
     fn close_idle(&mut self, left: usize) -> Vec<File> {
         let mut close = Vec::new();
         for _ in 0..self.open.len() {
@@ -166,7 +192,7 @@ impl Files {
         close
     }
 
-    /// Forgets a file. What it was: its handle is the caller's to close, now or when the last read ended.
+    /// Forgets a file. What it was: its handle is the caller's to close, now or when nothing is under way on it.
     pub(crate) fn remove(&mut self, key: FileKey) -> Option<Entry> {
         let entry = self.entries.remove(&key)?;
         self.open.retain(|other| *other != key);
@@ -176,7 +202,7 @@ impl Files {
     fn close(&mut self, key: FileKey) -> Option<File> {
         let entry = self.entries.get_mut(&key)?;
         match entry.handle {
-            Handle::Open(file) if entry.reads == 0 => {
+            Handle::Open(file) if entry.under_way == 0 => {
                 entry.handle = Handle::Closed;
                 Some(file)
             }

@@ -13,6 +13,7 @@ use shoal_proto::info_hash::InfoHash;
 use shoal_proto::message::Message;
 use shoal_world::{Op, Socket, Time};
 
+use crate::download::Download;
 use crate::limits::{ACCEPT_AGAIN_AFTER, GREETING_MAX};
 use crate::peer::{Conversation, Peer};
 use crate::shard::{Accepting, Shard};
@@ -22,7 +23,7 @@ use crate::torrent::{Active, TorrentId};
 pub(crate) const METADATA_ID: NonZeroU8 = NonZeroU8::MIN;
 
 /// What we can do beyond BEP 3.
-const RESERVED: Reserved = Reserved::NONE.with_fast().with_extension();
+pub(crate) const RESERVED: Reserved = Reserved::NONE.with_fast().with_extension();
 
 impl Shard {
     pub(crate) fn accepted(&mut self, now: Time, socket: Socket, address: SocketAddr, ops: &mut Vec<Op>) {
@@ -87,9 +88,11 @@ impl Shard {
 
     /// A whole handshake came.
     pub(crate) fn greeted(&mut self, now: Time, socket: Socket, bytes: Vec<u8>, ops: &mut Vec<Op>) {
-        if !matches!(self.peers.get(socket), Some(Peer::Greeting { .. })) {
-            return;
-        }
+        let called = match self.peers.get(socket) {
+            Some(Peer::Greeting { .. }) => false,
+            Some(Peer::Calling(_)) => true,
+            _ => return,
+        };
         let parsed = bytes
             .as_slice()
             .try_into()
@@ -99,6 +102,10 @@ impl Shard {
             self.violated(now, socket, ops);
             return;
         };
+        if called {
+            self.answered(now, socket, handshake, ops);
+            return;
+        }
         let owner = Shard::owner(&handshake.info_hash, self.settings.cores);
         if owner == self.settings.core {
             self.introduce(now, socket, &handshake, ops);
@@ -119,22 +126,45 @@ impl Shard {
         };
         let address = *address;
         let ourselves = handshake.peer_id == self.settings.peer_id;
-        let torrent = self.find(handshake.info_hash).filter(|_| !ourselves);
-        let Some((id, torrent)) = torrent else {
-            // Not ours, failed, or our own connection: there is nothing to talk about.
+        let banned = self.banned.has(address, handshake.peer_id);
+        if ourselves || banned {
+            self.disconnect(now, socket, ops);
+            return;
+        }
+        self.converse(now, socket, address, handshake, false, ops);
+    }
+
+    /// Both handshakes are known, ours may have to be sent: says what there is, and listens.
+    pub(crate) fn converse(
+        &mut self,
+        now: Time,
+        socket: Socket,
+        address: SocketAddr,
+        handshake: &Handshake,
+        called: bool,
+        ops: &mut Vec<Op>,
+    ) {
+        if self.is_duplicate(now, socket, handshake, called, ops) {
+            self.disconnect(now, socket, ops);
+            return;
+        }
+        let Some((id, torrent)) = self.find(handshake.info_hash) else {
+            // Not ours, or failed: there is nothing to talk about.
             self.disconnect(now, socket, ops);
             return;
         };
         let common = RESERVED.common(handshake.reserved);
-        let mut conversation = Conversation::new(
-            address,
-            handshake.peer_id,
-            id,
-            torrent.layout.pieces(),
-            common.fast(),
-            now,
-        );
+        let pieces = torrent.layout.pieces();
+        let mut conversation = Conversation::new(address, handshake.peer_id, id, pieces, common.fast(), now);
+        conversation.called = called;
         torrent.peers.insert(socket);
+        if called {
+            torrent.candidates.reached(address);
+        }
+        if let Some(fetching) = torrent.fetching.as_deref_mut() {
+            conversation.download = Some(Box::new(Download::new(pieces, now)));
+            fetching.blame.meet(socket, address, handshake.peer_id);
+        }
         let (upload_only, info_len) = (torrent.complete, torrent.info.len());
         let mut possession = Vec::new();
         write_possession(torrent, common.fast(), &mut possession);
@@ -143,16 +173,61 @@ impl Shard {
             peer_id: self.settings.peer_id,
             ..*handshake
         };
-        conversation.outbox.extend(answer.encode());
+        if !called {
+            conversation.outbox.extend(answer.encode());
+        }
         conversation.outbox.append(&mut possession);
         if common.extension() {
             self.write_extension_handshake(address.ip(), upload_only, info_len, &mut conversation.outbox);
         }
+        let fetches = conversation.download.is_some();
         if let Some(peer) = self.peers.get(socket) {
             *peer = Peer::Talking(Box::new(conversation));
         }
-        ops.push(Op::Receive { socket });
+        self.wheel.wake(socket, now + self.settings.handshake_timeout);
+        ops.push(if fetches {
+            Op::ReceivePayload { socket }
+        } else {
+            Op::Receive { socket }
+        });
         self.send_next(now, socket, ops);
+    }
+
+    /// Whether a peer of a torrent that is fetched is connected already. When two call each other at the same time
+    /// both keep the call of the one with the larger peer id, so that one of the two connections stays.
+    fn is_duplicate(
+        &mut self,
+        now: Time,
+        socket: Socket,
+        handshake: &Handshake,
+        called: bool,
+        ops: &mut Vec<Op>,
+    ) -> bool {
+        let Some((_, torrent)) = self.find(handshake.info_hash) else {
+            return false;
+        };
+        if torrent.fetching.is_none() {
+            return false;
+        }
+        let peers: Vec<Socket> = torrent
+            .peers
+            .iter()
+            .copied()
+            .filter(|other| *other != socket)
+            .collect();
+        let same = peers.into_iter().find_map(|other| {
+            let talking = self.peers.talking(other)?;
+            (talking.peer_id == handshake.peer_id).then_some((other, talking.called))
+        });
+        let Some((other, other_called)) = same else {
+            return false;
+        };
+        let ours_stays = self.settings.peer_id.as_bytes() > handshake.peer_id.as_bytes();
+        if called == other_called || called != ours_stays {
+            return true;
+        }
+        self.disconnect(now, other, ops);
+        false
     }
 
     fn find(&mut self, info_hash: InfoHash) -> Option<(TorrentId, &mut Active)> {

@@ -16,17 +16,20 @@
 //!   of the operation that needed it.
 //! - Hostile bytes never panic; a broken rule of our own always does.
 
+mod buffers;
 mod cache;
+mod calling;
 mod choker;
 mod conversation;
 mod counters;
+mod download;
 mod event;
+mod fetching;
 mod files;
 mod greeting;
 mod hot;
 mod limits;
 mod peer;
-#[allow(dead_code, reason = "what fetches is being built on it")]
 mod picker;
 mod serving;
 mod settings;
@@ -41,4 +44,4 @@ pub use event::{Cause, Command, Event, Failure};
 pub use picker::{Order, Priority};
 pub use settings::Settings;
 pub use shard::Shard;
-pub use torrent::Seeding;
+pub use torrent::{Fetch, Seeding};

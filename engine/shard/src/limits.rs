@@ -71,3 +71,60 @@ const _: () = assert!(
     RUN_BLOCKS_MAX <= u16::BITS as usize,
     "the blocks of a framed extent are bits of a u16"
 );
+
+/// Extents that piece buffers leave to the cold cache: as many as one run of 16 scattered blocks and a frame to promote
+/// can need.
+pub(crate) const SERVING_EXTENTS_MIN: u32 = 64;
+
+/// What a peer's pipeline of requests holds, once its rate is known: a second of blocks covers any round trip on earth
+/// and the pauses of a busy seeder, and little is lost when the peer leaves.
+pub(crate) const PIPELINE_TIME: Duration = Duration::from_secs(1);
+
+/// Blocks asked for at least: 256 KiB, what a peer sends together.
+pub(crate) const PIPELINE_BLOCKS_MIN: usize = 16;
+
+/// Blocks asked for at most of a peer that does not say what it queues (the default of BEP 10's `reqq` in practice).
+pub(crate) const PIPELINE_BLOCKS_DEFAULT: usize = 250;
+
+/// Blocks asked for at most: 31 MiB, 10 Gbit/s at a round trip of 25 ms.
+pub(crate) const PIPELINE_BLOCKS_MAX: usize = 2_000;
+
+/// Time without a block, although some are asked for, after which others are asked for them. Longer than a TCP
+/// connection needs to recover from a lost packet twice, shorter than a person watches a bar that stands.
+pub(crate) const SNUBBED_AFTER: Duration = Duration::from_secs(15);
+
+/// Blocks that may come unasked before the peer is disconnected: 4 MiB, besides what was asked for once and taken back.
+pub(crate) const UNASKED_MAX: u32 = 256;
+
+/// Pieces that a peer may suggest, and allow, at most; BEP 6 allows 10 in practice.
+pub(crate) const HINTS_MAX: usize = 64;
+
+/// How often deadlines of a peer that we fetch from are looked at.
+pub(crate) const LOOK_AFTER_FETCHING: Duration = Duration::from_secs(2);
+
+/// How long written pieces wait to be made durable together. What a crash costs at most is fetched again.
+pub(crate) const SYNC_EVERY: Duration = Duration::from_secs(1);
+
+/// Bytes that wait to be made durable at most: a fast disk's writes of a tenth of a second.
+pub(crate) const SYNC_BYTES_MAX: u64 = 256 << 20;
+
+/// How often a torrent that cannot be written tries again.
+pub(crate) const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(2);
+
+/// Addresses known for one torrent at most, as in libtorrent.
+pub(crate) const CANDIDATES_MAX: usize = 3_000;
+
+/// Connections being made at most, of one core: a SYN is small, but half of them go nowhere.
+pub(crate) const CALLS_MAX: usize = 64;
+
+/// Time for a connection to be made.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Waiting time before an address is tried again, doubled with every failure.
+pub(crate) const CALL_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// Doublings of it at most: 5 s become 10 minutes.
+pub(crate) const CALL_DOUBLINGS_MAX: u32 = 7;
+
+/// Peers of which it is remembered who they were, for blame: as many as one piece of 64 MiB has blocks.
+pub(crate) const SOURCES_MAX: usize = 4_096;

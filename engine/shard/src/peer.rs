@@ -4,11 +4,14 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::num::NonZeroU8;
 
+use shoal_proto::handshake::Handshake;
+use shoal_proto::info_hash::InfoHash;
 use shoal_proto::layout::Span;
 use shoal_proto::message::{Decoder, PIECE_HEADER_LEN};
 use shoal_proto::peer_id::PeerId;
 use shoal_world::{Frame, Socket, Time};
 
+use crate::download::Download;
 use crate::hot::FrameKey;
 use crate::limits::RUN_BLOCKS_MIN;
 use crate::serving::Wanted;
@@ -19,6 +22,8 @@ use crate::torrent::TorrentId;
 pub(crate) enum Peer {
     /// It was accepted and its handshake is awaited until the deadline.
     Greeting { address: SocketAddr, deadline: Time },
+    /// We connected to it and sent our handshake; its own is awaited until the deadline.
+    Calling(Box<Called>),
     /// Both sides know each other and the torrent.
     Talking(Box<Conversation>),
     /// It is being closed; what still completes for it is only taken note of. A send that is under way holds pins.
@@ -28,12 +33,28 @@ pub(crate) enum Peer {
     },
 }
 
+/// A peer that we connected to.
+#[derive(Debug)]
+pub(crate) struct Called {
+    pub(crate) address: SocketAddr,
+    pub(crate) deadline: Time,
+    pub(crate) info_hash: InfoHash,
+    /// Our handshake, as long as it is being sent.
+    pub(crate) sending: Option<Transmission>,
+    /// Its handshake, if it came before ours had gone.
+    pub(crate) answer: Option<Handshake>,
+}
+
 /// A peer that finished its handshake.
 #[derive(Debug)]
 pub(crate) struct Conversation {
     pub(crate) address: SocketAddr,
     pub(crate) torrent: TorrentId,
     pub(crate) decoder: Decoder,
+    /// We connected to it.
+    pub(crate) called: bool,
+    /// What we fetch from it; only of torrents that had pieces to fetch when it came.
+    pub(crate) download: Option<Box<Download>>,
     /// Both sides know BEP 6.
     pub(crate) fast: bool,
     pub(crate) interested: bool,
@@ -133,6 +154,8 @@ impl Conversation {
             address,
             torrent,
             decoder: Decoder::new(pieces),
+            called: false,
+            download: None,
             fast,
             interested: false,
             weighed: false,
@@ -215,6 +238,11 @@ impl Peers {
             Peer::Talking(conversation) => Some(conversation),
             _ => None,
         }
+    }
+
+    /// What we fetch from a peer.
+    pub(crate) fn download(&mut self, socket: Socket) -> Option<&mut Download> {
+        self.talking(socket)?.download.as_deref_mut()
     }
 
     pub(crate) fn remove(&mut self, socket: Socket) -> Option<Peer> {

@@ -12,7 +12,7 @@ mod send;
 pub(crate) use plan::Wanted;
 
 use shoal_proto::layout::Span;
-use shoal_world::{Access, Errno, Extent, File, Frame, Op, ReadDone, Socket, Time};
+use shoal_world::{Errno, Extent, File, Frame, Op, ReadDone, Socket, Time};
 
 use crate::cache::{Cache, Pages};
 use crate::event::Cause;
@@ -189,15 +189,10 @@ impl Shard {
         let len = active.layout.file(stretch.file).len;
         let Some(entry) = self.files.get(key) else { return };
         let handle = match (entry.handle, entry.trust) {
-            (Handle::Open(handle), Trust::Verified(_)) => handle,
+            (Handle::Open(handle), Trust::Verified(_) | Trust::Ours(_)) => handle,
             (Handle::Closed, _) => {
-                entry.handle = Handle::Opening;
-                ops.push(Op::Open {
-                    token: key.0,
-                    path: entry.path.clone(),
-                    access: Access::Read,
-                });
                 wait(&mut entry.waiters, socket);
+                self.open_file(key, ops);
                 return;
             }
             (Handle::Opening, _) | (Handle::Open(_), Trust::Suspended(_) | Trust::Vouched) => {
@@ -207,7 +202,7 @@ impl Shard {
         };
         self.cache.wait(stretch.need.extent, socket);
         for (start, range_len) in self.cache.start_reading(stretch.need).ranges() {
-            entry.reads += 1;
+            entry.under_way += 1;
             let offset = active.file_offset(stretch.file, stretch.index, start);
             let expected = len.saturating_sub(offset).min(u64::from(range_len)) as u32;
             let read = ReadUnderWay {
@@ -243,10 +238,10 @@ impl Shard {
         let read = self.reads.remove(token as usize);
         if self.files.get(read.file).is_none() {
             self.cache.read_ended(read.extent, read.pages, false);
-            self.abandoned_read_ended(read.handle, ops);
+            self.abandoned_ended(read.handle, ops);
             return;
         }
-        for file in self.files.read_ended(read.file) {
+        for file in self.files.ended(read.file) {
             ops.push(Op::CloseFile { file });
         }
         let judged = match result {

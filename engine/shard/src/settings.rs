@@ -30,6 +30,8 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// Time in which a peer must take a byte of what is sent to it.
     pub send_stall_timeout: Duration,
+    /// Where this shard's random choices begin.
+    pub seed: u64,
     /// Files held open at most.
     pub files_open_max: u32,
 }

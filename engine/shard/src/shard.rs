@@ -8,12 +8,15 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
-use shoal_world::{Completion, CoreIndex, File, Frame, Op, Pool, Socket, Time};
+use shoal_world::{Completion, CoreIndex, File, Frame, Op, Pool, Rng, Socket, Time};
 use slab::Slab;
 
+use crate::buffers::PieceBuffers;
 use crate::cache::Cache;
+use crate::calling::Call;
 use crate::counters::Counters;
 use crate::event::{Command, Event};
+use crate::fetching::{Banned, HashUnderWay, Landed, WriteUnderWay};
 use crate::files::{FileKey, Files};
 use crate::hot::HotCache;
 use crate::peer::Peers;
@@ -37,6 +40,23 @@ pub struct Shard {
     pub(crate) hot: HotCache,
     pub(crate) files: Files,
     pub(crate) reads: Slab<ReadUnderWay>,
+    pub(crate) writes: Slab<WriteUnderWay>,
+    pub(crate) syncs: Slab<(FileKey, File)>,
+    pub(crate) hashes: Slab<HashUnderWay>,
+    pub(crate) calls: Slab<Call>,
+    pub(crate) buffers: PieceBuffers,
+    /// Peers that are asked for blocks at the end of the turn.
+    pub(crate) asking: VecDeque<Socket>,
+    /// Peers that would be asked for more if there were memory.
+    pub(crate) hungry: BTreeSet<Socket>,
+    /// What the portion at hand brought; kept for its memory.
+    pub(crate) landed: Landed,
+    pub(crate) banned: Banned,
+    /// Torrents that became complete in this turn.
+    pub(crate) completed: Vec<TorrentId>,
+    pub(crate) call_at: Option<Time>,
+    pub(crate) settle_at: Option<Time>,
+    pub(crate) rng: Rng,
     /// Files of torrents that are gone, with the reads that are still under way on them.
     pub(crate) abandoned: BTreeMap<File, u32>,
     /// Framed extents being written.
@@ -82,6 +102,19 @@ impl Shard {
             hot: HotCache::new(pool.frames()),
             files: Files::new(settings.files_open_max),
             reads: Slab::new(),
+            writes: Slab::new(),
+            syncs: Slab::new(),
+            hashes: Slab::new(),
+            calls: Slab::new(),
+            buffers: PieceBuffers::new(pool.extents()),
+            asking: VecDeque::new(),
+            hungry: BTreeSet::new(),
+            landed: Landed::default(),
+            banned: Banned::default(),
+            completed: Vec::new(),
+            call_at: None,
+            settle_at: None,
+            rng: Rng::new(settings.seed),
             abandoned: BTreeMap::new(),
             fills: BTreeMap::new(),
             turns: VecDeque::new(),
@@ -120,16 +153,18 @@ impl Shard {
                 Completion::Read { token, result } => self.read_ended(now, token, result, ops),
                 Completion::Stamped { token, result } => self.file_stamped(now, FileKey(token), result, ops),
                 Completion::Filled { frame, result } => self.filled(frame, result, ops),
-                unasked @ (Completion::Connected { .. }
-                | Completion::Wrote { .. }
-                | Completion::Synced { .. }
-                | Completion::Hashed { .. }
-                | Completion::Datagram { .. }) => {
-                    panic!("a world answered what a seeding shard never asks for: {unasked:?}")
+                Completion::Connected { token, result } => self.connected(now, token, result, ops),
+                Completion::Wrote { token, result } => self.wrote(now, token, result, ops),
+                Completion::Synced { token, result } => self.synced(now, token, result, ops),
+                Completion::Hashed { token, digest } => self.hashed(now, token, digest, ops),
+                unasked @ Completion::Datagram { .. } => {
+                    panic!("a world answered what a shard never asks for: {unasked:?}")
                 }
             }
         }
         self.timers(now, ops);
+        self.part_from_seeds(now, ops);
+        self.ask_all(now, ops);
         self.serve(now, ops);
         self.keep_watching(now);
     }
@@ -142,6 +177,14 @@ impl Shard {
                 self.torrent_verified(now, info_hash, stamps, ops);
             }
             Command::FileRefuted { info_hash, file } => self.file_refuted(now, info_hash, file, ops),
+            Command::Connect { info_hash, addresses } => self.learn(now, info_hash, addresses),
+            Command::Prioritise {
+                info_hash,
+                priorities,
+            } => self.prioritise(now, info_hash, &priorities, ops),
+            Command::Reorder { info_hash, order } => self.reorder(info_hash, order),
+            Command::Expect { info_hash, pieces } => self.expect(now, info_hash, &pieces, ops),
+            Command::Remove { info_hash } => self.remove(now, info_hash, ops),
             Command::Stop => self.stop(now, ops),
         }
     }
@@ -153,10 +196,17 @@ impl Shard {
             Accepting::Again(at) => Some(at),
             Accepting::Yes | Accepting::Never => None,
         };
-        [self.wheel.deadline(), self.watch_at, self.rotate_at, again]
-            .into_iter()
-            .flatten()
-            .min()
+        let asks = (!self.asking.is_empty()).then_some(Time::ZERO);
+        let times = [
+            self.wheel.deadline(),
+            self.watch_at,
+            self.rotate_at,
+            self.call_at,
+            self.settle_at,
+            asks,
+            again,
+        ];
+        times.into_iter().flatten().min()
     }
 
     /// What happened since this was asked last.

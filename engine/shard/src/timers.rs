@@ -4,7 +4,7 @@ use shoal_proto::message::Message;
 use shoal_world::{Op, Socket, Time};
 
 use crate::event::Event;
-use crate::limits::{KEEP_ALIVE_AFTER, LOOK_AFTER_MAX, ROTATE_EVERY};
+use crate::limits::{KEEP_ALIVE_AFTER, LOOK_AFTER_FETCHING, LOOK_AFTER_MAX, ROTATE_EVERY};
 use crate::peer::{Peer, Upload};
 use crate::shard::{Accepting, Shard};
 
@@ -35,10 +35,13 @@ impl Shard {
         if self.watch_at.is_some_and(|at| at <= now) {
             self.watch(now, ops);
         }
+        self.call_due(now, ops);
+        self.settle(now, ops);
         self.rotate(now, ops);
     }
 
     fn look_at(&mut self, now: Time, socket: Socket, ops: &mut Vec<Op>) {
+        self.review_download(now, socket, ops);
         match self.look(now, socket) {
             None => {}
             Some(Look::TooLate) => {
@@ -56,6 +59,20 @@ impl Shard {
         }
     }
 
+    /// A peer that lets us wait too long is snubbed: others are asked for what it was asked for.
+    fn review_download(&mut self, now: Time, socket: Socket, ops: &mut Vec<Op>) {
+        let Some(download) = self.peers.download(socket) else {
+            return;
+        };
+        if download.is_overdue(now) {
+            download.snubbed = true;
+            download.heard_at = now;
+            self.counters.snubbed += 1;
+            self.take_back(socket);
+        }
+        self.review_interest(now, socket, ops);
+    }
+
     fn look(&mut self, now: Time, socket: Socket) -> Option<Look> {
         let settings = &self.settings;
         let conversation = match self.peers.get(socket)? {
@@ -64,6 +81,13 @@ impl Shard {
                     Look::TooLate
                 } else {
                     Look::Again(*deadline)
+                });
+            }
+            Peer::Calling(called) => {
+                return Some(if called.deadline <= now {
+                    Look::TooLate
+                } else {
+                    Look::Again(called.deadline)
                 });
             }
             Peer::Talking(conversation) => conversation,
@@ -78,7 +102,12 @@ impl Shard {
             return Some(Look::TooLate);
         }
         let keep_alive_at = conversation.sent_at + KEEP_ALIVE_AFTER;
-        let again = deadline.min(now + LOOK_AFTER_MAX);
+        let look_after = if conversation.download.is_some() {
+            LOOK_AFTER_FETCHING
+        } else {
+            LOOK_AFTER_MAX
+        };
+        let again = deadline.min(now + look_after);
         if keep_alive_at <= now && matches!(conversation.upload, Upload::Idle) {
             return Some(Look::KeepAlive(again));
         }

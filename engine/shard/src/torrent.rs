@@ -5,19 +5,23 @@ use std::path::Path;
 use std::sync::Arc;
 
 use shoal_proto::bitfield::Bitfield;
+use shoal_proto::digest::Digest;
 use shoal_proto::info_hash::InfoHash;
 use shoal_proto::layout::{FileIndex, Layout};
 use shoal_world::{EXTENT_LEN, FileStamp, PAGE_LEN, Socket};
 use slab::Slab;
 
+use crate::calling::Candidates;
 use crate::choker::Choker;
+use crate::fetching::Fetching;
 use crate::files::FileKey;
+use crate::picker::{Order, Priority};
 
 /// A torrent of this shard by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TorrentId(pub(crate) u32);
 
-/// A torrent to seed: what its metainfo says, where its data lie, and which pieces were verified.
+/// A torrent to serve: what its metainfo says, where its data lie, and which pieces were verified.
 #[derive(Clone, Debug)]
 pub struct Seeding {
     /// Which torrent.
@@ -32,6 +36,19 @@ pub struct Seeding {
     pub have: Bitfield,
     /// What every file was when it was verified. `None`: its owner vouches for what it is when it is first opened.
     pub stamps: Vec<Option<FileStamp>>,
+    /// What is to be done about missing pieces; `None`: nothing, it is only served.
+    pub fetch: Option<Fetch>,
+}
+
+/// How missing pieces are fetched. The files exist and have their lengths, or grow by what is written to them.
+#[derive(Clone, Debug)]
+pub struct Fetch {
+    /// The hash of every piece.
+    pub hashes: Arc<[Digest]>,
+    /// How much every file is wanted, in the order of the layout.
+    pub priorities: Vec<Priority>,
+    /// Which pieces come first among those that are wanted equally.
+    pub order: Order,
 }
 
 /// A torrent that is served.
@@ -50,6 +67,12 @@ pub(crate) struct Active {
     pub(crate) warm: Option<bool>,
     /// Bytes of blocks that were sent.
     pub(crate) uploaded_bytes: u64,
+    /// Bytes of blocks that came.
+    pub(crate) downloaded_bytes: u64,
+    /// What fetching it needs; `None`: there is nothing to fetch.
+    pub(crate) fetching: Option<Box<Fetching>>,
+    /// Addresses of peers to connect to.
+    pub(crate) candidates: Candidates,
     /// A file of it is being verified again: nothing is planned for its peers meanwhile, nor held.
     pub(crate) suspended: bool,
 }
@@ -87,36 +110,75 @@ pub(crate) struct Torrents {
     by_wire_hash: BTreeMap<[u8; 20], TorrentId>,
 }
 
+/// Some bytes of the payload: where they lie in a file and in the page space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) file: FileIndex,
+    /// First byte in the file.
+    pub(crate) offset: u64,
+    /// The extent, as an offset in the page space.
+    pub(crate) extent: u32,
+    /// First byte inside the extent.
+    pub(crate) start: u32,
+    /// Length in bytes.
+    pub(crate) len: u32,
+    pub(crate) padding: bool,
+}
+
+/// A range of the payload in order, cut where a file or an extent of the page space ends.
+pub(crate) fn places<'a>(
+    layout: &'a Layout,
+    files: &'a [FilePlace],
+    start: u64,
+    len: u64,
+) -> impl Iterator<Item = Place> + 'a {
+    layout.segments(start, len).flat_map(|segment| {
+        let first = files[segment.file.index()].first_page * u64::from(PAGE_LEN);
+        let mut done = 0;
+        std::iter::from_fn(move || {
+            if done == segment.len {
+                return None;
+            }
+            let at = first + segment.offset + done;
+            let start = (at % u64::from(EXTENT_LEN)) as u32;
+            let len = (segment.len - done).min(u64::from(EXTENT_LEN - start)) as u32;
+            let place = Place {
+                file: segment.file,
+                offset: segment.offset + done,
+                extent: (at / u64::from(EXTENT_LEN)) as u32,
+                start,
+                len,
+                padding: segment.padding,
+            };
+            done += u64::from(len);
+            Some(place)
+        })
+    })
+}
+
 impl Active {
+    /// Pieces that are wanted and not there.
+    pub(crate) fn wanted_left(&self) -> u32 {
+        self.fetching
+            .as_ref()
+            .map_or(0, |fetching| fetching.picker.wanted_left())
+    }
+
     /// The parts of extents that hold a range of the torrent, in order; padding has none and stands as a gap.
     pub(crate) fn stretches(
         &self,
         start: u64,
         len: u64,
     ) -> impl Iterator<Item = Result<Stretch, Padding>> + '_ {
-        self.layout.segments(start, len).flat_map(|segment| {
-            let first = self.files[segment.file.index()].first_page * u64::from(PAGE_LEN);
-            let mut at = first + segment.offset;
-            let end = at + segment.len;
-            std::iter::from_fn(move || {
-                if at == end {
-                    return None;
-                }
-                if segment.padding {
-                    let len = (end - at) as u32;
-                    at = end;
-                    return Some(Err(Padding { len }));
-                }
-                let start = (at % u64::from(EXTENT_LEN)) as u32;
-                let len = (end - at).min(u64::from(EXTENT_LEN - start)) as u32;
-                let extent = (at / u64::from(EXTENT_LEN)) as u32;
-                at += u64::from(len);
-                Some(Ok(Stretch {
-                    file: segment.file,
-                    extent,
-                    start,
-                    len,
-                }))
+        places(&self.layout, &self.files, start, len).map(|place| {
+            if place.padding {
+                return Err(Padding { len: place.len });
+            }
+            Ok(Stretch {
+                file: place.file,
+                extent: place.extent,
+                start: place.start,
+                len: place.len,
             })
         })
     }
@@ -166,6 +228,17 @@ impl Torrents {
     /// The torrent, to look at.
     pub(crate) fn get(&self, id: TorrentId) -> Option<&Active> {
         self.slots.get(id.0 as usize).map(Box::as_ref)
+    }
+
+    /// What fetching a torrent needs, while it is fetched.
+    pub(crate) fn fetching(&mut self, id: TorrentId) -> Option<&mut Fetching> {
+        self.active(id)?.fetching.as_deref_mut()
+    }
+
+    /// Those that are fetched, in the order of their numbers.
+    pub(crate) fn ids_fetching(&self) -> Vec<TorrentId> {
+        let fetched = self.slots.iter().filter(|(_, active)| active.fetching.is_some());
+        fetched.map(|(id, _)| TorrentId(id as u32)).collect()
     }
 
     /// The torrent, while it is served.

@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 
 use shoal_proto::info_hash::InfoHash;
 use shoal_proto::layout::FileIndex;
-use shoal_world::{Errno, File, FileStamp, Op, Opened, PAGE_LEN, Refusal, StampChange, Time};
+use shoal_world::{Access, Errno, File, FileStamp, Op, Opened, PAGE_LEN, Refusal, StampChange, Time};
 
+use crate::calling::Candidates;
 use crate::choker::Choker;
 use crate::event::{Cause, Event, Failure};
 use crate::files::{FileKey, Handle, Trust};
@@ -34,6 +35,7 @@ impl Shard {
             paths,
             have,
             stamps,
+            fetch,
         } = seeding;
         assert!(
             paths.len() == layout.file_count() && stamps.len() == paths.len(),
@@ -45,7 +47,11 @@ impl Shard {
                 .files()
                 .zip(paths.into_iter().zip(stamps))
                 .map(|((index, place), (path, stamp))| {
-                    let trust = stamp.map_or(Trust::Vouched, Trust::Verified);
+                    let trust = match stamp {
+                        stamp if fetch.is_some() => Trust::Ours(stamp),
+                        Some(stamp) => Trust::Verified(stamp),
+                        None => Trust::Vouched,
+                    };
                     let file = FilePlace {
                         key: self.files.insert(id, index, path, trust),
                         first_page,
@@ -68,9 +74,15 @@ impl Shard {
             choker,
             warm: None,
             uploaded_bytes: 0,
+            downloaded_bytes: 0,
+            fetching: None,
+            candidates: Candidates::default(),
             suspended: false,
         };
         self.torrents.insert(Box::new(active));
+        if let Some(fetch) = fetch {
+            self.begin_fetching(id, fetch);
+        }
     }
 
     pub(crate) fn file_opened(
@@ -94,6 +106,10 @@ impl Shard {
                 self.watch_at.get_or_insert(now + WATCH_EVERY);
                 return;
             }
+            Err(Refusal::Errno(errno)) if entry.access == Access::Write => {
+                self.resume_writes(now, key, Err(errno), ops);
+                return;
+            }
             Err(refusal) => {
                 self.fail_file(now, key, cause_of(refusal), ops);
                 return;
@@ -103,6 +119,7 @@ impl Shard {
             ops.push(Op::CloseFile { file });
         }
         self.take_stock(now, key, &opened.stamp, ops);
+        self.resume_writes(now, key, Ok(()), ops);
         self.wake_waiters(now, key, ops);
     }
 
@@ -136,6 +153,7 @@ impl Shard {
                 entry.trust = Trust::Verified(*stamp);
                 return Ok(true);
             }
+            Trust::Ours(before) => return judge_ours(before, stamp).map(|()| true),
             Trust::Suspended(before) => {
                 return judge_change(before.change(stamp), before, stamp).map(|_| false);
             }
@@ -211,6 +229,7 @@ impl Shard {
         result: Result<FileStamp, Refusal>,
         ops: &mut Vec<Op>,
     ) {
+        self.file_settled(key, &result);
         let Some(entry) = self.files.get(key) else { return };
         entry.watched = false;
         match result {
@@ -288,11 +307,12 @@ impl Shard {
         self.tell(Event::TorrentFailed { info_hash, failure });
     }
 
-    fn give_up(&mut self, id: TorrentId, ops: &mut Vec<Op>) {
+    pub(crate) fn give_up(&mut self, id: TorrentId, ops: &mut Vec<Op>) {
         let Some(active) = self.torrents.remove(id) else {
             return;
         };
         self.rotating.remove(&id);
+        self.buffers.orphan(id, &mut self.cache);
         self.cache.forget(id);
         for frame in self.hot.forget(id) {
             ops.push(Op::Discard { frame });
@@ -302,8 +322,8 @@ impl Shard {
                 continue;
             };
             match entry.handle {
-                Handle::Open(file) if entry.reads > 0 => {
-                    self.abandoned.insert(file, entry.reads);
+                Handle::Open(file) if entry.under_way > 0 => {
+                    self.abandoned.insert(file, entry.under_way);
                 }
                 Handle::Open(file) => ops.push(Op::CloseFile { file }),
                 Handle::Closed | Handle::Opening => {}
@@ -311,17 +331,28 @@ impl Shard {
         }
     }
 
-    /// A read ended whose torrent is gone: its file closes with the last.
-    pub(crate) fn abandoned_read_ended(&mut self, file: File, ops: &mut Vec<Op>) {
+    /// A read, write or sync ended whose torrent is gone: its file closes with the last.
+    pub(crate) fn abandoned_ended(&mut self, file: File, ops: &mut Vec<Op>) {
         let left = self
             .abandoned
             .get_mut(&file)
-            .expect("reads of a torrent that is gone are counted");
+            .expect("what is under way on the files of a torrent that is gone is counted");
         *left -= 1;
         if *left == 0 {
             self.abandoned.remove(&file);
             ops.push(Op::CloseFile { file });
         }
+    }
+}
+
+/// What we write to changes all the time; it must only stay the file that it was, and not shrink.
+fn judge_ours(before: Option<FileStamp>, now: &FileStamp) -> Result<(), Cause> {
+    let Some(before) = before else { return Ok(()) };
+    match before.change(now) {
+        StampChange::Replaced => Err(Cause::Replaced),
+        StampChange::Deleted => Err(Cause::Deleted),
+        StampChange::Resized { from, to } if to < from => Err(Cause::Resized { from, to }),
+        _ => Ok(()),
     }
 }
 

@@ -36,6 +36,7 @@ pub fn settings() -> Settings {
         handshake_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(180),
         send_stall_timeout: Duration::from_secs(60),
+        seed: 1,
         files_open_max: 10,
     }
 }

@@ -453,6 +453,7 @@ impl Daemon {
                 self.standing[torrent] = Standing::Failed;
                 self.will_do(commons, Duration::from_secs(4), Chore::Repair(torrent));
             }
+            fetched => panic!("a daemon that only seeds fetched: {fetched:?}"),
         }
     }
 
@@ -572,5 +573,6 @@ fn seeding(torrent: &Torrent, has: &[bool], disk: &Disk) -> Seeding {
         paths: torrent.files.iter().map(|file| file.path.clone()).collect(),
         stamps: torrent.files.iter().map(stamp).collect(),
         layout: Arc::new(layout),
+        fetch: None,
     }
 }

@@ -35,17 +35,13 @@ fn the_file_open_longest_is_closed_for_a_new_one() {
 fn a_file_is_not_closed_for_itself() {
     let (mut files, keys) = files(1, 3);
     files.opened(keys[0], File(0));
-    files.get(keys[0]).unwrap().reads = 1;
+    files.get(keys[0]).unwrap().under_way = 1;
     assert_eq!(
         files.opened(keys[1], File(1)),
         [],
         "one is being read, the other was just opened"
     );
     assert_eq!(files.get(keys[1]).unwrap().handle, Handle::Open(File(1)));
-    assert_eq!(
-        files.read_ended(keys[0]),
-        [File(0)],
-        "back to one when nobody reads"
-    );
+    assert_eq!(files.ended(keys[0]), [File(0)], "back to one when nobody reads");
     assert_eq!(files.opened(keys[2], File(2)), [File(1)]);
 }

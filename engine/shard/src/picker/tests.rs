@@ -281,6 +281,17 @@ fn near_the_end_a_block_is_asked_of_two_peers_at_most() {
 }
 
 #[test]
+fn nothing_is_asked_twice_while_a_piece_is_left_for_others() {
+    let mut stage = Stage::with(2, 4, &[], Order::RarestFirst);
+    let some = stage.field(&[1]);
+    stage.joined(&[0]);
+    stage.joined(&[1]);
+    stage.pick(1, &some, 100);
+    assert!(!stage.picker.is_endgame());
+    assert_eq!(stage.pick(2, &some, 100), []);
+}
+
+#[test]
 fn what_nobody_has_does_not_hold_off_the_end() {
     let mut stage = Stage::with(2, 4, &[], Order::RarestFirst);
     let some = stage.field(&[1]);

@@ -200,6 +200,10 @@ impl Shard {
     pub(crate) fn sent(&mut self, now: Time, socket: Socket, result: Result<u32, Errno>, ops: &mut Vec<Op>) {
         let conversation = match self.peers.get(socket) {
             Some(Peer::Talking(conversation)) => conversation,
+            Some(Peer::Calling(_)) => {
+                self.called(now, socket, result, ops);
+                return;
+            }
             Some(Peer::Closing { held, .. }) => {
                 let transmission = held.take().expect("a send ended that nobody started");
                 self.release_transmission(transmission, ops);

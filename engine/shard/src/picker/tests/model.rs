@@ -248,9 +248,14 @@ impl Model {
             block.asked.push(peer.socket);
         }
         if again {
+            let available = |piece: PieceIndex| self.peers.iter().any(|peer| peer.pieces.has(piece));
             assert!(
                 !picked.refused && !peer.alone,
                 "near the end, and not for want of room"
+            );
+            assert!(
+                !self.open().any(available),
+                "nothing is asked twice while something can be begun"
             );
         }
         if again || picked.short {

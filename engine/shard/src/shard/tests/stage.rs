@@ -88,6 +88,12 @@ impl Pool for Memory {
         );
     }
 
+    fn store(&mut self, buffer: Buffer, start: u32, len: u32, extent: Extent, at: u32) {
+        let bytes = self.received(buffer)[start as usize..][..len as usize].to_vec();
+        let to = extent.0 as usize * EXTENT_LEN as usize + at as usize;
+        self.arena[to..to + bytes.len()].copy_from_slice(&bytes);
+    }
+
     fn extents(&self) -> u32 {
         (self.arena.len() / EXTENT_LEN as usize) as u32
     }
@@ -158,6 +164,7 @@ impl Stage {
                 .collect(),
             stamps: stage.lens.iter().map(|len| Some(stamp(*len))).collect(),
             layout,
+            fetch: None,
         };
         stage.command(Command::Add(Box::new(seeding)));
         stage
@@ -272,7 +279,9 @@ impl Stage {
 
     fn perform_one(&mut self, op: Op) -> Option<Completion> {
         Some(match op {
-            Op::Accept | Op::ReceiveExact { .. } | Op::Receive { .. } => return None,
+            Op::Accept | Op::ReceiveExact { .. } | Op::Receive { .. } | Op::ReceivePayload { .. } => {
+                return None;
+            }
             Op::CloseFile { file } => {
                 self.open.remove(&file.0);
                 return None;
@@ -430,6 +439,7 @@ fn settings() -> Settings {
         handshake_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(180),
         send_stall_timeout: Duration::from_secs(60),
+        seed: 1,
         files_open_max: 4,
     }
 }

@@ -1,0 +1,295 @@
+//! Connections that we begin: known addresses of peers, when each is tried, and the handshake from our side.
+//!
+//! Every torrent remembers addresses, bounded in number, and whether each is connected, being called, or waits. One that
+//! could not be reached, or hung up, is tried again later and later. Nobody is called for a torrent that has nothing to
+//! fetch: who wants something of a seed calls it. It decides nothing about what is said after the handshake.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use shoal_proto::handshake::{HANDSHAKE_LEN, Handshake};
+use shoal_proto::info_hash::InfoHash;
+use shoal_world::{Errno, Gather, Op, Socket, Time};
+
+use crate::greeting::RESERVED;
+use crate::limits::{CALL_AGAIN_AFTER, CALL_DOUBLINGS_MAX, CALL_TIMEOUT, CALLS_MAX, CANDIDATES_MAX};
+use crate::peer::{Called, Peer, Transmission};
+use crate::shard::Shard;
+use crate::torrent::TorrentId;
+
+/// What is known of one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It may be called from this time on.
+    Waiting(Time),
+    /// It is being called, or connected.
+    Busy,
+    /// There is nothing to fetch from it.
+    Useless,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    state: State,
+    /// How often it could not be reached, or hung up, in a row.
+    failures: u32,
+}
+
+/// The addresses of one torrent's peers.
+#[derive(Debug, Default)]
+pub(crate) struct Candidates {
+    known: BTreeMap<SocketAddr, Candidate>,
+}
+
+/// A call that the world makes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call {
+    pub(crate) info_hash: InfoHash,
+    pub(crate) address: SocketAddr,
+}
+
+impl Candidates {
+    /// Learns an address; one that waits is called at once.
+    pub(crate) fn insert(&mut self, address: SocketAddr) {
+        let fresh = Candidate {
+            state: State::Waiting(Time::ZERO),
+            failures: 0,
+        };
+        let has_room = self.known.len() < CANDIDATES_MAX;
+        match self.known.get_mut(&address) {
+            Some(known) if matches!(known.state, State::Waiting(_)) => *known = fresh,
+            Some(_) => {}
+            None if has_room => {
+                self.known.insert(address, fresh);
+            }
+            None => {}
+        }
+    }
+
+    /// The next address whose time has come; it is busy from here on.
+    fn next(&mut self, now: Time) -> Option<SocketAddr> {
+        let due = |candidate: &Candidate| match candidate.state {
+            State::Waiting(at) => (at <= now).then_some((candidate.failures, at)),
+            State::Busy | State::Useless => None,
+        };
+        let (address, _) = self
+            .known
+            .iter()
+            .filter_map(|(address, candidate)| Some((*address, due(candidate)?)))
+            .min_by_key(|(_, order)| *order)?;
+        if let Some(candidate) = self.known.get_mut(&address) {
+            candidate.state = State::Busy;
+        }
+        Some(address)
+    }
+
+    /// When the next address may be called.
+    fn due_at(&self) -> Option<Time> {
+        let waiting = self.known.values().filter_map(|candidate| match candidate.state {
+            State::Waiting(at) => Some(at),
+            State::Busy | State::Useless => None,
+        });
+        waiting.min()
+    }
+
+    /// A call failed, or its connection ended.
+    pub(crate) fn ended(&mut self, now: Time, address: SocketAddr) {
+        if let Some(candidate) = self.known.get_mut(&address)
+            && candidate.state == State::Busy
+        {
+            let doublings = candidate.failures.min(CALL_DOUBLINGS_MAX);
+            candidate.state = State::Waiting(now + CALL_AGAIN_AFTER * 2_u32.pow(doublings));
+            candidate.failures += 1;
+        }
+    }
+
+    /// A conversation was begun.
+    pub(crate) fn reached(&mut self, address: SocketAddr) {
+        if let Some(candidate) = self.known.get_mut(&address) {
+            candidate.failures = 0;
+        }
+    }
+
+    /// There is nothing to fetch from it, now or later.
+    pub(crate) fn dismiss(&mut self, address: SocketAddr) {
+        if let Some(candidate) = self.known.get_mut(&address) {
+            candidate.state = State::Useless;
+        }
+    }
+}
+
+impl Shard {
+    /// Learns addresses of a torrent's peers.
+    pub(crate) fn learn(&mut self, now: Time, info_hash: InfoHash, addresses: Vec<SocketAddr>) {
+        let Some(id) = self.torrents.find(info_hash) else {
+            return;
+        };
+        let Some(active) = self.torrents.active(id) else {
+            return;
+        };
+        for address in addresses {
+            active.candidates.insert(address);
+        }
+        self.call_at = Some(now);
+    }
+
+    /// Calls addresses whose time has come.
+    pub(crate) fn call_due(&mut self, now: Time, ops: &mut Vec<Op>) {
+        if self.call_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.call_at = None;
+        if self.stopping {
+            return;
+        }
+        let mut next: Option<Time> = None;
+        for id in self.torrents.ids_fetching() {
+            while self.may_call() {
+                let Some(active) = self.torrents.active(id) else {
+                    break;
+                };
+                if active.wanted_left() == 0 {
+                    break;
+                }
+                let info_hash = active.info_hash;
+                let Some(address) = active.candidates.next(now) else {
+                    break;
+                };
+                if self.banned.has_address(address) {
+                    self.dismiss(id, address);
+                    continue;
+                }
+                let token = self.calls.insert(Call { info_hash, address }) as u32;
+                ops.push(Op::Connect {
+                    token,
+                    address,
+                    timeout: CALL_TIMEOUT,
+                });
+            }
+            let due_at = self.torrents.get(id).filter(|active| active.wanted_left() > 0);
+            next = [next, due_at.and_then(|active| active.candidates.due_at())]
+                .into_iter()
+                .flatten()
+                .min();
+        }
+        // Whoever waits for a free place is called when one is: a connection that ends says so.
+        self.call_at = next.map(|at| if at <= now { now + CALL_AGAIN_AFTER } else { at });
+    }
+
+    fn may_call(&self) -> bool {
+        self.calls.len() < CALLS_MAX && self.peers.len() + self.calls.len() < self.settings.peers_max as usize
+    }
+
+    pub(crate) fn dismiss(&mut self, id: TorrentId, address: SocketAddr) {
+        if let Some(active) = self.torrents.active(id) {
+            active.candidates.dismiss(address);
+        }
+    }
+
+    /// A called connection is over.
+    pub(crate) fn call_ended(&mut self, now: Time, info_hash: InfoHash, address: SocketAddr) {
+        let Some(id) = self.torrents.find(info_hash) else {
+            return;
+        };
+        if let Some(active) = self.torrents.active(id) {
+            active.candidates.ended(now, address);
+            self.call_at = Some(now);
+        }
+    }
+
+    /// A call was answered, or not.
+    pub(crate) fn connected(
+        &mut self,
+        now: Time,
+        token: u32,
+        result: Result<Socket, Errno>,
+        ops: &mut Vec<Op>,
+    ) {
+        let Call { info_hash, address } = self.calls.remove(token as usize);
+        let Ok(socket) = result else {
+            self.call_ended(now, info_hash, address);
+            return;
+        };
+        let handshake = Handshake {
+            reserved: RESERVED,
+            info_hash,
+            peer_id: self.settings.peer_id,
+        };
+        let sending = Transmission {
+            control: handshake.encode().to_vec(),
+            run: None,
+            sent: 0,
+        };
+        let mut gather = Box::<Gather>::default();
+        gather.push_bytes(&sending.control);
+        let deadline = now + self.settings.handshake_timeout;
+        let called = Called {
+            address,
+            deadline,
+            info_hash,
+            sending: Some(sending),
+            answer: None,
+        };
+        self.peers.insert(socket, Peer::Calling(Box::new(called)));
+        *self.addresses.entry(address.ip()).or_insert(0) += 1;
+        self.wheel.wake(socket, deadline);
+        ops.push(Op::Send { socket, gather });
+        ops.push(Op::ReceiveExact {
+            socket,
+            len: HANDSHAKE_LEN as u32,
+        });
+        if self.stopping {
+            self.disconnect(now, socket, ops);
+        }
+    }
+
+    /// Our handshake went out, or not.
+    pub(crate) fn called(
+        &mut self,
+        now: Time,
+        socket: Socket,
+        result: Result<u32, Errno>,
+        ops: &mut Vec<Op>,
+    ) {
+        let Some(Peer::Calling(called)) = self.peers.get(socket) else {
+            return;
+        };
+        called.sending = None;
+        // A fresh socket has room for 68 bytes, or something is wrong with it.
+        if result != Ok(HANDSHAKE_LEN as u32) {
+            self.disconnect(now, socket, ops);
+            return;
+        }
+        if let Some(answer) = called.answer {
+            self.answered(now, socket, answer, ops);
+        }
+    }
+
+    /// A peer that we called sent its handshake.
+    pub(crate) fn answered(&mut self, now: Time, socket: Socket, answer: Handshake, ops: &mut Vec<Op>) {
+        let Some(Peer::Calling(called)) = self.peers.get(socket) else {
+            return;
+        };
+        if called.sending.is_some() {
+            called.answer = Some(answer);
+            return;
+        }
+        let (address, info_hash) = (called.address, called.info_hash);
+        if answer.info_hash.wire_bytes() != info_hash.wire_bytes() {
+            self.violated(now, socket, ops);
+            return;
+        }
+        if answer.peer_id == self.settings.peer_id {
+            // Our own address: never again.
+            if let Some(id) = self.torrents.find(info_hash) {
+                self.dismiss(id, address);
+            }
+            self.disconnect(now, socket, ops);
+            return;
+        }
+        self.converse(now, socket, address, &answer, true, ops);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,254 @@
+//! Fetching: which pieces are in hand, who is asked, what follows when they come.
+//!
+//! The life of a block that is fetched: a peer with room in its pipeline is asked for what the picker chooses (here);
+//! the block is copied once, from the received buffer into its piece's buffer (`landing`); a whole piece is hashed by the
+//! world's threads, written when it is right and made durable with others (`storing`); when it is wrong, who lied is
+//! found out (`blame`).
+//!
+//! Invariants:
+//! - A block is asked for only when its piece has all of its memory.
+//! - Only verified pieces are written; only written ones are told to peers; only durable ones are told to the owner as
+//!   [`Event::PiecesDurable`](crate::Event).
+//! - One peer at a time writes into a block's place.
+
+mod blame;
+mod landing;
+mod storing;
+mod wishes;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use shoal_proto::digest::Digest;
+use shoal_proto::layout::{PieceIndex, Span};
+use shoal_proto::message::Message;
+use shoal_world::{Op, Socket, Time};
+
+pub(crate) use self::blame::{Banned, Blame};
+pub(crate) use self::landing::Landed;
+pub(crate) use self::storing::{Durability, Paused, WriteUnderWay};
+use crate::buffers::{BufferId, Cut};
+use crate::picker::{Asker, Picker};
+use crate::shard::Shard;
+use crate::torrent::{Active, TorrentId};
+
+/// What a torrent needs as long as pieces are missing.
+#[derive(Debug)]
+pub(crate) struct Fetching {
+    pub(crate) picker: Picker,
+    pub(crate) hashes: Arc<[Digest]>,
+    /// Pieces in hand.
+    pub(crate) buffers: BTreeMap<PieceIndex, BufferId>,
+    /// Blocks of which a part has come: piece and offset.
+    pub(crate) arriving: BTreeSet<(PieceIndex, u32)>,
+    pub(crate) durability: Durability,
+    pub(crate) blame: Blame,
+    /// Why nothing is asked for at the moment.
+    pub(crate) paused: Option<Paused>,
+    /// Everything wanted is there and durable, and was told.
+    pub(crate) finished: bool,
+}
+
+/// A message that the world hashes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HashUnderWay {
+    pub(crate) buffer: BufferId,
+    /// One block of the piece instead of the whole.
+    pub(crate) block: Option<u32>,
+}
+
+impl Active {
+    /// What its piece buffers are cut by.
+    pub(crate) fn cut(&self, id: TorrentId) -> Cut<'_> {
+        Cut {
+            id,
+            layout: &self.layout,
+            files: &self.files,
+        }
+    }
+}
+
+impl Shard {
+    /// Something changed for a peer: it is asked for more at the end of the turn, if there is something to ask for.
+    pub(crate) fn queue_asking(&mut self, socket: Socket) {
+        let download = self
+            .peers
+            .talking(socket)
+            .and_then(|talking| talking.download.as_mut());
+        if let Some(download) = download
+            && !download.queued
+        {
+            download.queued = true;
+            self.asking.push_back(socket);
+        }
+    }
+
+    /// Asks all peers that stand in the queue, and those that found no memory when some became free.
+    pub(crate) fn ask_all(&mut self, now: Time, ops: &mut Vec<Op>) {
+        if self.buffers.take_freed() {
+            for socket in std::mem::take(&mut self.hungry) {
+                self.queue_asking(socket);
+            }
+        }
+        for _ in 0..self.asking.len() {
+            let Some(socket) = self.asking.pop_front() else {
+                break;
+            };
+            self.ask(now, socket, ops);
+        }
+    }
+
+    /// Fills a peer's pipeline.
+    fn ask(&mut self, now: Time, socket: Socket, ops: &mut Vec<Op>) {
+        let Some(conversation) = self.peers.talking(socket) else {
+            return;
+        };
+        let Some(download) = conversation.download.as_mut() else {
+            return;
+        };
+        download.queued = false;
+        let id = conversation.torrent;
+        let Some(active) = self.torrents.active(id) else {
+            return;
+        };
+        let Some(fetching) = active.fetching.as_deref_mut() else {
+            return;
+        };
+        let room = download.room(now);
+        if fetching.paused.is_some() || !download.interested || room == 0 {
+            return;
+        }
+        if download.choked && download.allowed.is_empty() {
+            return;
+        }
+        let Fetching {
+            picker,
+            buffers,
+            blame,
+            ..
+        } = fetching;
+        let cut = Cut {
+            id,
+            layout: &active.layout,
+            files: &active.files,
+        };
+        let asker = Asker {
+            socket,
+            pieces: &download.pieces,
+            allowed: download.choked.then_some(download.allowed.as_slice()),
+            suggested: &download.suggested,
+            alone: blame.suspects_peer(socket),
+        };
+        let mut hungry = false;
+        let mut begin = |piece| match self.buffers.begin(&mut self.cache, cut, piece) {
+            Some(buffer) => {
+                buffers.insert(piece, buffer);
+                true
+            }
+            None => {
+                hungry = true;
+                false
+            }
+        };
+        let mut blocks: Vec<Span> = Vec::with_capacity(room);
+        picker.pick(asker, room, &mut self.rng, &mut begin, &mut blocks);
+        for block in &blocks {
+            download.ask(now, *block);
+            Message::Request((*block).into()).encode(&mut conversation.outbox);
+        }
+        if hungry {
+            self.hungry.insert(socket);
+        }
+        if !blocks.is_empty() {
+            self.send_next(now, socket, ops);
+        }
+    }
+
+    /// Tells a peer whether we want something of it.
+    pub(crate) fn review_interest(&mut self, now: Time, socket: Socket, ops: &mut Vec<Op>) {
+        let Some(conversation) = self.peers.talking(socket) else {
+            return;
+        };
+        let id = conversation.torrent;
+        let Some(download) = conversation.download.as_mut() else {
+            return;
+        };
+        let fetching = self
+            .torrents
+            .get(id)
+            .and_then(|active| active.fetching.as_deref());
+        let interested =
+            fetching.is_some_and(|fetching| fetching.picker.interesting_in(&download.pieces) > 0);
+        if download.interested != interested {
+            download.interested = interested;
+            let message = if interested {
+                Message::Interested
+            } else {
+                Message::NotInterested
+            };
+            message.encode(&mut conversation.outbox);
+            self.send_next(now, socket, ops);
+        }
+        self.queue_asking(socket);
+    }
+
+    /// Takes back everything that a peer was asked for: others may be asked.
+    pub(crate) fn take_back(&mut self, socket: Socket) {
+        let Some(conversation) = self.peers.talking(socket) else {
+            return;
+        };
+        let id = conversation.torrent;
+        let Some(download) = conversation.download.as_mut() else {
+            return;
+        };
+        let blocks = download.take_back();
+        let Some(fetching) = self.torrents.fetching(id) else {
+            return;
+        };
+        for block in &blocks {
+            fetching.picker.abandoned(socket, *block);
+        }
+        if !blocks.is_empty() {
+            self.queue_others(id, socket);
+        }
+    }
+
+    /// Blocks became free that others may be asked for.
+    pub(crate) fn queue_others(&mut self, id: TorrentId, but: Socket) {
+        let Some(active) = self.torrents.get(id) else {
+            return;
+        };
+        let others: Vec<Socket> = active
+            .peers
+            .iter()
+            .copied()
+            .filter(|other| *other != but)
+            .collect();
+        for socket in others {
+            self.queue_asking(socket);
+        }
+    }
+
+    /// A peer that we fetched from is gone.
+    pub(crate) fn stop_fetching_from(
+        &mut self,
+        id: TorrentId,
+        socket: Socket,
+        download: &crate::download::Download,
+    ) {
+        self.hungry.remove(&socket);
+        let Some(fetching) = self.torrents.fetching(id) else {
+            return;
+        };
+        fetching.picker.peer_left(&download.pieces);
+        fetching.picker.peer_gone(socket);
+        if let Some(incoming) = download.incoming.filter(|incoming| incoming.wanted) {
+            fetching
+                .arriving
+                .remove(&(incoming.block.piece(), incoming.block.offset()));
+        }
+        if !download.asked.is_empty() {
+            self.queue_others(id, socket);
+        }
+    }
+}

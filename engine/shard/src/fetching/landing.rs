@@ -1,0 +1,197 @@
+//! Blocks coming in: from a received buffer into their piece's buffer, with one copy.
+//!
+//! A block is announced by its header and then arrives in portions. Whether it is kept is decided once, at the header:
+//! it must be asked for, and nobody else may be delivering it at the moment, because whoever writes last into a block's
+//! place must be the one who is blamed for it.
+
+use shoal_proto::layout::{PieceIndex, Span};
+use shoal_proto::message::Message;
+use shoal_world::{Buffer, Extent, Op, Pool, Socket, Time};
+
+use super::Fetching;
+use crate::buffers::{Cut, PieceBuffers};
+use crate::download::{Download, Incoming};
+use crate::picker;
+use crate::shard::Shard;
+use crate::torrent::TorrentId;
+
+/// What the bytes of one portion lead to; collected while they are read, done when they were.
+#[derive(Debug, Default)]
+pub(crate) struct Landed {
+    copies: Vec<Copy>,
+    /// Blocks that others were asked for as well.
+    cancels: Vec<(Socket, Span)>,
+    /// Pieces of which all blocks came.
+    complete: Vec<PieceIndex>,
+    /// Bytes of blocks that nobody needs.
+    pub(crate) wasted_bytes: u64,
+    /// Bytes of blocks that came, wasted ones included.
+    pub(crate) bytes: u64,
+}
+
+/// Received bytes and where they belong.
+#[derive(Clone, Copy, Debug)]
+struct Copy {
+    /// First byte in the received buffer.
+    start: u32,
+    len: u32,
+    extent: Extent,
+    /// First byte in the extent.
+    at: u32,
+}
+
+impl Landed {
+    /// The header of a block came. False: the peer sends too much that nobody asked for.
+    pub(crate) fn block_begins(
+        &mut self,
+        socket: Socket,
+        download: &mut Download,
+        fetching: Option<&mut Fetching>,
+        block: Span,
+    ) -> bool {
+        let key = (block.piece(), block.offset());
+        let wanted = fetching.is_some_and(|fetching| {
+            fetching.picker.was_asked(socket, block) && fetching.arriving.insert(key)
+        });
+        download.incoming = Some(Incoming {
+            block,
+            len: 0,
+            wanted,
+        });
+        // One that was asked for and is being delivered by another counts as asked for.
+        wanted || download.asked.iter().any(|asked| asked.block == block) || download.tolerates_unasked()
+    }
+
+    /// Bytes of the block that began, `start` counted in the received buffer.
+    pub(crate) fn block_bytes(
+        &mut self,
+        socket: Socket,
+        download: &mut Download,
+        fetching: Option<&mut Fetching>,
+        place: (&PieceBuffers, Cut<'_>),
+        range: std::ops::Range<u32>,
+        now: Time,
+    ) {
+        let Some(mut incoming) = download.incoming else {
+            return;
+        };
+        let (buffers, cut) = place;
+        let len = range.end - range.start;
+        self.bytes += u64::from(len);
+        let buffer = fetching
+            .as_ref()
+            .filter(|_| incoming.wanted)
+            .and_then(|fetching| fetching.buffers.get(&incoming.block.piece()));
+        if let Some(buffer) = buffer {
+            let mut start = range.start;
+            buffers.each_spot(
+                *buffer,
+                cut,
+                incoming.block.offset() + incoming.len,
+                len,
+                |spot| {
+                    self.copies.push(Copy {
+                        start,
+                        len: spot.len,
+                        extent: spot.extent,
+                        at: spot.start,
+                    });
+                    start += spot.len;
+                },
+            );
+        } else {
+            incoming.wanted = false;
+            self.wasted_bytes += u64::from(len);
+        }
+        incoming.len += len;
+        download.incoming = Some(incoming);
+        if incoming.len == incoming.block.len() {
+            download.incoming = None;
+            download.heard(now, incoming.block);
+            if let Some(fetching) = fetching {
+                self.block_came(socket, fetching, incoming);
+            }
+        }
+    }
+
+    fn block_came(&mut self, socket: Socket, fetching: &mut Fetching, incoming: Incoming) {
+        let Incoming { block, wanted, .. } = incoming;
+        if !wanted {
+            // Somebody else delivers it; this peer is not asked for it any more.
+            fetching.picker.abandoned(socket, block);
+            return;
+        }
+        fetching.arriving.remove(&(block.piece(), block.offset()));
+        let others = match fetching.picker.landed(socket, block) {
+            picker::Landed::Unasked => {
+                self.wasted_bytes += u64::from(block.len());
+                return;
+            }
+            picker::Landed::Taken { others } => others,
+            picker::Landed::Complete { others } => {
+                self.complete.push(block.piece());
+                others
+            }
+        };
+        self.cancels
+            .extend(others.into_iter().map(|other| (other, block)));
+    }
+}
+
+impl Shard {
+    /// Copies what came, before its buffer is given back.
+    pub(crate) fn store_landed(landed: &Landed, buffer: Buffer, pool: &mut dyn Pool) {
+        for copy in &landed.copies {
+            pool.store(buffer, copy.start, copy.len, copy.extent, copy.at);
+        }
+    }
+
+    /// What follows from what came.
+    pub(crate) fn after_landing(
+        &mut self,
+        now: Time,
+        id: TorrentId,
+        socket: Socket,
+        landed: &mut Landed,
+        ops: &mut Vec<Op>,
+    ) {
+        if landed.bytes > 0 {
+            self.counters.downloaded_bytes += landed.bytes;
+            self.counters.wasted_bytes += landed.wasted_bytes;
+            if let Some(active) = self.torrents.active(id) {
+                active.downloaded_bytes += landed.bytes;
+            }
+            if let Some(download) = self.peers.download(socket) {
+                download.count(now, landed.bytes);
+            }
+            self.queue_asking(socket);
+        }
+        for (other, block) in std::mem::take(&mut landed.cancels) {
+            self.cancel(now, other, block, ops);
+        }
+        for piece in std::mem::take(&mut landed.complete) {
+            self.hash_piece(id, piece, ops);
+        }
+        landed.copies.clear();
+        landed.bytes = 0;
+        landed.wasted_bytes = 0;
+    }
+
+    /// Takes a request back that somebody else has answered.
+    fn cancel(&mut self, now: Time, socket: Socket, block: Span, ops: &mut Vec<Op>) {
+        let Some(conversation) = self.peers.talking(socket) else {
+            return;
+        };
+        let Some(download) = conversation.download.as_mut() else {
+            return;
+        };
+        if download.incoming.is_some_and(|incoming| incoming.block == block) || !download.forget(block) {
+            return;
+        }
+        // BEP 6 peers answer a cancel by the block or a reject, others by the block or nothing.
+        download.may_come(1);
+        Message::Cancel(block.into()).encode(&mut conversation.outbox);
+        self.queue_asking(socket);
+        self.send_next(now, socket, ops);
+    }
+}

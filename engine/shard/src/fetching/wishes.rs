@@ -1,0 +1,144 @@
+//! What the owner wants of a torrent: which files, in which order, what first.
+
+use std::collections::BTreeMap;
+
+use shoal_proto::info_hash::InfoHash;
+use shoal_proto::layout::{Layout, PieceIndex};
+use shoal_world::{Op, Time};
+
+use super::{Blame, Durability, Fetching};
+use crate::event::Event;
+use crate::picker::{Order, Picker, Priority};
+use crate::shard::Shard;
+use crate::torrent::{Fetch, TorrentId};
+
+impl Shard {
+    /// Sees to it that what is missing of a torrent is fetched.
+    pub(crate) fn begin_fetching(&mut self, id: TorrentId, fetch: Fetch) {
+        let Some(active) = self.torrents.active(id) else {
+            return;
+        };
+        let info_hash = active.info_hash;
+        assert_eq!(
+            fetch.hashes.len(),
+            active.layout.pieces() as usize,
+            "a hash for every piece"
+        );
+        let longest = active
+            .layout
+            .piece_indices()
+            .next()
+            .expect("a torrent has a piece");
+        let fits = self.buffers.fits(active.cut(id), longest);
+        let mut picker = Picker::new(active.layout.clone(), &active.have, fetch.order);
+        for (piece, priority) in priorities_of(&active.layout, &fetch.priorities) {
+            if priority != Priority::Normal {
+                picker.set_priority(piece, priority);
+            }
+        }
+        active.fetching = Some(Box::new(Fetching {
+            picker,
+            hashes: fetch.hashes,
+            buffers: BTreeMap::new(),
+            arriving: Default::default(),
+            durability: Durability::default(),
+            blame: Blame::default(),
+            paused: None,
+            finished: false,
+        }));
+        if !fits {
+            self.tell(Event::PieceTooLong { info_hash });
+        }
+        self.finish_if_done(id);
+    }
+
+    pub(crate) fn prioritise(
+        &mut self,
+        now: Time,
+        info_hash: InfoHash,
+        priorities: &[Priority],
+        ops: &mut Vec<Op>,
+    ) {
+        let Some(id) = self.torrents.find(info_hash) else {
+            return;
+        };
+        let Some(active) = self.torrents.active(id) else {
+            return;
+        };
+        let wishes = priorities_of(&active.layout, priorities);
+        if let Some(fetching) = active.fetching.as_deref_mut() {
+            for (piece, priority) in wishes {
+                fetching.picker.set_priority(piece, priority);
+            }
+            fetching.finished = false;
+        }
+        self.wishes_changed(now, id, ops);
+    }
+
+    pub(crate) fn reorder(&mut self, info_hash: InfoHash, order: Order) {
+        if let Some(id) = self.torrents.find(info_hash)
+            && let Some(fetching) = self.torrents.fetching(id)
+        {
+            fetching.picker.set_order(order);
+        }
+    }
+
+    pub(crate) fn expect(&mut self, now: Time, info_hash: InfoHash, pieces: &[u32], ops: &mut Vec<Op>) {
+        let Some(id) = self.torrents.find(info_hash) else {
+            return;
+        };
+        let Some(active) = self.torrents.active(id) else {
+            return;
+        };
+        let pieces: Vec<PieceIndex> = pieces
+            .iter()
+            .filter_map(|piece| active.layout.piece(*piece))
+            .collect();
+        if let Some(fetching) = active.fetching.as_deref_mut() {
+            fetching.picker.set_deadlines(&pieces);
+            fetching.finished &= fetching.picker.wanted_left() == 0;
+        }
+        self.wishes_changed(now, id, ops);
+    }
+
+    /// Peers that had nothing of interest may have now, and the other way round.
+    fn wishes_changed(&mut self, now: Time, id: TorrentId, ops: &mut Vec<Op>) {
+        let Some(active) = self.torrents.get(id) else {
+            return;
+        };
+        for socket in active.peers.clone() {
+            self.review_interest(now, socket, ops);
+        }
+        self.call_at = Some(now);
+        self.finish_if_done(id);
+    }
+
+    pub(crate) fn remove(&mut self, now: Time, info_hash: InfoHash, ops: &mut Vec<Op>) {
+        let Some(id) = self.torrents.find(info_hash) else {
+            return;
+        };
+        let Some(active) = self.torrents.active(id) else {
+            return;
+        };
+        for socket in std::mem::take(&mut active.peers) {
+            self.disconnect(now, socket, ops);
+        }
+        self.give_up(id, ops);
+    }
+}
+
+/// How much every piece is wanted: as much as the file in it that is wanted most. Padding wants nothing.
+fn priorities_of(layout: &Layout, files: &[Priority]) -> Vec<(PieceIndex, Priority)> {
+    assert_eq!(files.len(), layout.file_count(), "a priority for every file");
+    let priority_of = |piece: PieceIndex| {
+        let (start, len) = (layout.piece_offset(piece), layout.piece_len(piece));
+        let segments = layout.segments(start, len.into());
+        let real = segments.filter(|segment| !segment.padding);
+        let most = real.map(|segment| files[segment.file.index()]).max();
+        most.unwrap_or(Priority::Normal)
+    };
+    layout
+        .piece_indices()
+        .map(|piece| (piece, priority_of(piece)))
+        .collect()
+}
