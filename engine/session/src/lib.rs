@@ -12,9 +12,13 @@ mod core;
 pub mod create;
 pub mod machine;
 pub mod printable;
+pub mod reader;
 pub mod resume;
+mod saver;
 pub mod session;
 pub mod state;
 pub mod storage;
+
+pub mod torrent;
 pub mod torrent_file;
 pub mod units;

@@ -9,8 +9,9 @@
 use std::collections::{BTreeMap, btree_map};
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -22,22 +23,26 @@ use shoal_proto::info_hash::InfoHash;
 use shoal_proto::layout::FileIndex;
 use shoal_proto::metainfo::Metainfo;
 use shoal_proto::peer_id::PeerId;
-use shoal_shard::{Command, Counters, Failure, Settings, Shard};
+use shoal_shard::{Command, Counters, Failure, Fetch, Settings, Shard};
+use shoal_uring::hash::pool;
 use shoal_uring::kernel::{self, Kernel};
 use shoal_uring::{Mailbox, Refused, descriptors, listen};
 use shoal_world::{CoreIndex, EXTENT_LEN, FileStamp};
 use thiserror::Error;
 
 use crate::check::check;
-use crate::config::{Config, UploadSlots};
+use crate::config::{Auto, Config, UploadSlots};
 use crate::core::{self, Message, Parts, Published, Request};
 use crate::machine::CpuMissing;
+use crate::saver::{self, Begun, Deed};
+use crate::torrent::{Fetching, Shared, Torrent, TorrentEvent};
 
 /// Requests that wait for a core at most. Adding the next torrent waits meanwhile.
 const REQUESTS_LEN_MAX: usize = 1_024;
 
-/// Extents of a core at least: as many as one run of 16 scattered blocks and a frame to promote can need.
-const EXTENTS_MIN: u64 = 64;
+/// Extents of a core at least: as many as one run of 16 scattered blocks and a frame to promote can need, and a piece of
+/// 64 MiB, the longest in use, with the two extents at its ends that it shares with its neighbours.
+const EXTENTS_MIN: u64 = 64 + 64 * 4 + 2;
 
 /// How long a stop waits for the cores. Closing needs milliseconds; a disk that hangs must not hold the process.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -120,7 +125,36 @@ pub use shoal_shard::{PeerReport, Report, TorrentReport};
 pub type Stats = Counters;
 
 /// The torrents of a session, for the control thread and whoever adds.
-type Catalogue = Arc<Mutex<BTreeMap<InfoHash, Seeding>>>;
+type Catalogue = Arc<Mutex<BTreeMap<InfoHash, Listed>>>;
+
+/// A torrent as the control thread knows it.
+#[derive(Clone, Debug)]
+struct Listed {
+    /// What it was added with, to verify it again.
+    seeding: Seeding,
+    shared: Arc<Shared>,
+}
+
+/// A torrent to add.
+#[derive(Debug)]
+pub enum Addition {
+    /// One that is only served.
+    Seeding(Seeding),
+    /// One that is fetched.
+    Fetching(Box<Fetching>),
+}
+
+impl From<Seeding> for Addition {
+    fn from(seeding: Seeding) -> Addition {
+        Addition::Seeding(seeding)
+    }
+}
+
+impl From<Fetching> for Addition {
+    fn from(fetching: Fetching) -> Addition {
+        Addition::Fetching(Box::new(fetching))
+    }
+}
 
 /// A running engine.
 #[derive(Debug)]
@@ -129,6 +163,8 @@ pub struct Session {
     cores: Vec<Core>,
     catalogue: Catalogue,
     events: Receiver<Event>,
+    /// Tells the saver what begins.
+    deeds: Sender<Deed>,
     stopping: Arc<AtomicBool>,
     control: JoinHandle<()>,
     /// Hears of every core that has closed everything.
@@ -137,7 +173,7 @@ pub struct Session {
 
 /// A core as the session sees it.
 #[derive(Clone, Debug)]
-struct Core {
+pub(crate) struct Core {
     index: usize,
     requests: Sender<Request>,
     mailboxes: Arc<[Mailbox]>,
@@ -145,8 +181,15 @@ struct Core {
 }
 
 impl Core {
-    fn command(&self, command: Command) -> Result<(), AddError> {
+    pub(crate) fn command(&self, command: Command) -> Result<(), AddError> {
         self.request(Request::Command(command))
+    }
+
+    /// What it serves to whom; nothing when it is gone.
+    pub(crate) fn report(&self) -> Option<Report> {
+        let (tell, hears) = channel::bounded(1);
+        self.request(Request::Report(tell)).ok()?;
+        hears.recv().ok()
     }
 
     fn request(&self, request: Request) -> Result<(), AddError> {
@@ -171,6 +214,7 @@ impl Session {
         let mailboxes: Arc<[Mailbox]> = cpus.iter().map(|_| Mailbox::new()).collect::<io::Result<_>>()?;
         let (messages, hears) = channel::unbounded();
         let peer_id = random_peer_id()?;
+        let hashing = hashing_pool(config, &cpus)?;
         let began = Instant::now();
         let mut cores = Vec::with_capacity(cpus.len());
         for (index, (cpu, listener)) in cpus.iter().zip(listeners).enumerate() {
@@ -184,10 +228,10 @@ impl Session {
                 datagrams: None,
                 mailboxes: Arc::clone(&mailboxes),
                 core: index,
-                hashing: None,
+                hashing: Some(Arc::clone(&hashing)),
                 began,
             };
-            let settings = settings(config, index, cpus.len(), peer_id);
+            let settings = settings(config, index, cpus.len(), peer_id)?;
             let messages = messages.clone();
             core::spawn(Parts {
                 cpu: *cpu,
@@ -232,8 +276,13 @@ impl Session {
         thread::Builder::new()
             .name("shoal-verify".into())
             .spawn(move || verifier.run())?;
+        let (deeds, hears_deeds) = channel::unbounded();
+        thread::Builder::new()
+            .name("shoal-state".into())
+            .spawn(move || saver::run(&hears_deeds))?;
         let control = Control {
             hears,
+            deeds: deeds.clone(),
             tells,
             tell_stopped,
             suspects,
@@ -247,6 +296,7 @@ impl Session {
             cores,
             catalogue,
             events,
+            deeds,
             stopping,
             control,
             stopped,
@@ -258,19 +308,89 @@ impl Session {
         self.address
     }
 
-    /// Seeds a torrent from now on.
+    /// Serves a torrent from now on, and fetches what is missing of it if it is a [`Fetching`].
     ///
     /// # Errors
-    /// It is being seeded already, or its core is gone.
-    pub fn add(&self, seeding: Seeding) -> Result<(), AddError> {
+    /// It is there already, or its core is gone.
+    pub fn add(&self, addition: impl Into<Addition>) -> Result<Torrent, AddError> {
+        match addition.into() {
+            Addition::Seeding(seeding) => {
+                let paths = paths_of(&seeding);
+                self.place(seeding, paths, None, |_| {})
+            }
+            Addition::Fetching(fetching) => self.add_fetching(*fetching),
+        }
+    }
+
+    fn add_fetching(&self, fetching: Fetching) -> Result<Torrent, AddError> {
+        let Fetching {
+            metainfo,
+            root,
+            wishes,
+            paths,
+            have,
+            stamps,
+            store,
+            saved,
+            peers,
+        } = fetching;
+        let layout = metainfo.layout();
+        let fetch = Fetch {
+            hashes: layout
+                .piece_indices()
+                .map(|piece| metainfo.piece_hash(piece))
+                .collect(),
+            priorities: wishes.priorities,
+            order: wishes.order,
+        };
+        let seeding = Seeding {
+            metainfo,
+            data: root,
+            have,
+            stamps,
+        };
+        let torrent = self.place(seeding, paths, Some(fetch), |shared| {
+            let begun = Begun {
+                shared: Arc::clone(shared),
+                store,
+                uploaded_before: saved.uploaded_bytes,
+                downloaded_before: saved.downloaded_bytes,
+                saved,
+                changed: false,
+                finished: false,
+            };
+            // The saver lives as long as the session.
+            let _ = self.deeds.send(Deed::Begun(Box::new(begun)));
+        })?;
+        if !peers.is_empty() {
+            torrent.connect(peers)?;
+        }
+        Ok(torrent)
+    }
+
+    fn place(
+        &self,
+        seeding: Seeding,
+        paths: Vec<PathBuf>,
+        fetch: Option<Fetch>,
+        begin: impl FnOnce(&Arc<Shared>),
+    ) -> Result<Torrent, AddError> {
         let info_hash = seeding.metainfo.info_hash();
         let owner = Shard::owner(&info_hash, self.cores.len() as u16);
-        let command = Command::Add(Box::new(for_shard(&seeding)));
+        let core = self.cores[usize::from(owner.0)].clone();
+        let command = Command::Add(Box::new(for_shard(&seeding, &paths, fetch)));
+        let shared = Shared::new(Arc::clone(&seeding.metainfo), paths, seeding.have.clone());
+        let shared = Arc::new(shared);
         match lock(&self.catalogue).entry(info_hash) {
             btree_map::Entry::Occupied(_) => return Err(AddError::Duplicate(info_hash)),
-            btree_map::Entry::Vacant(vacant) => vacant.insert(seeding),
+            btree_map::Entry::Vacant(vacant) => vacant.insert(Listed {
+                seeding,
+                shared: Arc::clone(&shared),
+            }),
         };
-        self.cores[usize::from(owner.0)].command(command)
+        begin(&shared);
+        core.command(command)?;
+        Ok(Torrent { shared, core })
     }
 
     /// What was counted so far, on all cores together.
@@ -315,6 +435,9 @@ impl Session {
                 return;
             }
         }
+        for listed in lock(&self.catalogue).values() {
+            listed.shared.end();
+        }
         drop(self.cores);
         // It ends when the last core's thread has dropped its side; one that hangs in the kernel is left behind.
         while !self.control.is_finished() && Instant::now() < until {
@@ -326,6 +449,8 @@ impl Session {
 /// The control thread.
 struct Control {
     hears: Receiver<Message>,
+    /// To the saver.
+    deeds: Sender<Deed>,
     tells: Sender<Event>,
     tell_stopped: Sender<()>,
     /// One for each torrent that is suspended.
@@ -351,8 +476,10 @@ impl Control {
     fn happened(&self, event: shoal_shard::Event) {
         match event {
             shoal_shard::Event::TorrentFailed { info_hash, failure } => {
-                if let Some(seeding) = lock(&self.catalogue).remove(&info_hash) {
+                let _ = self.deeds.send(Deed::Ended(info_hash));
+                if let Some(Listed { seeding, shared }) = lock(&self.catalogue).remove(&info_hash) {
                     let name = seeding.metainfo.name().to_owned();
+                    shared.tell(TorrentEvent::Failed(failure.clone()));
                     let _ = self.tells.send(Event::TorrentFailed {
                         info_hash,
                         name,
@@ -364,10 +491,59 @@ impl Control {
                 // The verifier ends only after this thread.
                 let _ = self.suspects.send((info_hash, file));
             }
+            shoal_shard::Event::PieceWritten { info_hash, piece } => {
+                self.with(info_hash, |shared| shared.piece_written(piece));
+            }
+            shoal_shard::Event::PiecesDurable {
+                info_hash,
+                pieces,
+                stamps,
+                downloaded_bytes,
+                uploaded_bytes,
+            } => self.save(Deed::Durable {
+                info_hash,
+                pieces,
+                stamps,
+                downloaded_bytes,
+                uploaded_bytes,
+            }),
+            shoal_shard::Event::TorrentFinished { info_hash } => self.save(Deed::Finished(info_hash)),
+            shoal_shard::Event::TorrentPaused { info_hash, failure } => {
+                self.tell(info_hash, TorrentEvent::Paused(failure));
+            }
+            shoal_shard::Event::TorrentResumed { info_hash } => {
+                self.tell(info_hash, TorrentEvent::Resumed);
+            }
+            shoal_shard::Event::PieceTooLong { info_hash } => {
+                self.tell(info_hash, TorrentEvent::PieceTooLong);
+            }
+            shoal_shard::Event::PeerBanned { info_hash, address } => {
+                self.tell(info_hash, TorrentEvent::PeerBanned(address));
+            }
             shoal_shard::Event::Stopped => {
                 let _ = self.tell_stopped.send(());
             }
         }
+    }
+}
+
+impl Control {
+    fn with(&self, info_hash: InfoHash, act: impl FnOnce(&Shared)) {
+        let shared = lock(&self.catalogue)
+            .get(&info_hash)
+            .map(|listed| Arc::clone(&listed.shared));
+        if let Some(shared) = shared {
+            act(&shared);
+        }
+    }
+
+    fn tell(&self, info_hash: InfoHash, event: TorrentEvent) {
+        self.with(info_hash, |shared| shared.tell(event));
+    }
+
+    fn save(&self, deed: Deed) {
+        // The saver ends only after this thread.
+        let _ = self.deeds.send(deed);
     }
 }
 
@@ -387,7 +563,8 @@ impl Verifier {
     /// Ends when the control thread has.
     fn run(self) {
         for (info_hash, file) in &self.suspects {
-            let Some(seeding) = lock(&self.catalogue).get(&info_hash).cloned() else {
+            let listed = lock(&self.catalogue).get(&info_hash).cloned();
+            let Some(Listed { seeding, shared }) = listed else {
                 continue;
             };
             let Some(command) = self.verify(&seeding, file) else {
@@ -395,7 +572,7 @@ impl Verifier {
             };
             if let Command::TorrentVerified { .. } = command {
                 let name = seeding.metainfo.name().to_owned();
-                let path = seeding.data.join(seeding.metainfo.file(file).path.as_path());
+                let path = shared.paths[file.index()].clone();
                 let _ = self.tells.send(Event::FileVerified {
                     info_hash,
                     name,
@@ -455,12 +632,14 @@ fn gone(kind: io::ErrorKind) -> StartError {
     StartError::System(io::Error::new(kind, "a core's thread did not start"))
 }
 
-fn settings(config: &Config, index: usize, cores: usize, peer_id: PeerId) -> Settings {
+fn settings(config: &Config, index: usize, cores: usize, peer_id: PeerId) -> io::Result<Settings> {
     let share = |all: u32, descriptors_max: u32| all.min(descriptors_max).div_ceil(cores as u32);
     // Connections may take half of the descriptors there are and payload files a quarter, so that neither can leave
     // the other without; the rest is for rings, for checks, and for the program around this library.
     let descriptors = u32::try_from(descriptors::raise_limit()).unwrap_or(u32::MAX);
-    Settings {
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).map_err(io::Error::from)?;
+    Ok(Settings {
         core: CoreIndex(index as u16),
         cores: cores as u16,
         peer_id,
@@ -475,8 +654,24 @@ fn settings(config: &Config, index: usize, cores: usize, peer_id: PeerId) -> Set
         handshake_timeout: config.handshake_timeout,
         idle_timeout: config.idle_timeout,
         send_stall_timeout: config.send_stall_timeout,
+        seed: u64::from_le_bytes(seed),
         files_open_max: share(config.files_open_max, descriptors / 4),
-    }
+    })
+}
+
+/// The threads that hash what is fetched, on the cores' own CPUs: they sleep while nothing is.
+fn hashing_pool(config: &Config, cpus: &[usize]) -> io::Result<Arc<pool::Pool>> {
+    let threads = match config.hashing_threads {
+        Auto::Auto => cpus.len(),
+        Auto::Fixed(threads) => threads as usize,
+    };
+    let options = pool::Options {
+        threads: NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN),
+        processors: cpus.to_vec(),
+        waiting_max: kernel::JOBS_PER_CORE_MAX
+            .saturating_mul(NonZeroUsize::new(cpus.len()).unwrap_or(NonZeroUsize::MIN)),
+    };
+    Ok(Arc::new(pool::Pool::new(&options)?))
 }
 
 fn extents_per_core(config: &Config, cores: usize) -> u32 {
@@ -484,16 +679,21 @@ fn extents_per_core(config: &Config, cores: usize) -> u32 {
     u32::try_from(extents).unwrap_or(u32::MAX)
 }
 
-fn for_shard(seeding: &Seeding) -> shoal_shard::Seeding {
-    let path =
-        |file: &shoal_proto::metainfo::File| -> Arc<Path> { seeding.data.join(file.path.as_path()).into() };
+/// Where the files of a torrent lie that is served from one folder.
+fn paths_of(seeding: &Seeding) -> Vec<PathBuf> {
+    let files = seeding.metainfo.files().iter();
+    files.map(|file| seeding.data.join(file.path.as_path())).collect()
+}
+
+fn for_shard(seeding: &Seeding, paths: &[PathBuf], fetch: Option<Fetch>) -> shoal_shard::Seeding {
     shoal_shard::Seeding {
         info_hash: seeding.metainfo.info_hash(),
         layout: Arc::clone(seeding.metainfo.layout()),
         info: Arc::clone(seeding.metainfo.info()),
-        paths: seeding.metainfo.files().iter().map(path).collect(),
+        paths: paths.iter().map(|path| Arc::from(path.as_path())).collect(),
         have: seeding.have.clone(),
         stamps: seeding.stamps.clone(),
+        fetch,
     }
 }
 
@@ -510,7 +710,7 @@ fn random_peer_id() -> io::Result<PeerId> {
 
 /// A panic elsewhere leaves the catalogue whole: every change to it is one insertion or removal.
 fn lock(
-    catalogue: &Mutex<BTreeMap<InfoHash, Seeding>>,
-) -> std::sync::MutexGuard<'_, BTreeMap<InfoHash, Seeding>> {
+    catalogue: &Mutex<BTreeMap<InfoHash, Listed>>,
+) -> std::sync::MutexGuard<'_, BTreeMap<InfoHash, Listed>> {
     catalogue.lock().unwrap_or_else(PoisonError::into_inner)
 }

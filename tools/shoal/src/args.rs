@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Seed(Seed),
     /// Make a torrent of a file or folder and serve it, in one step
     Share(Share),
+    /// Fetch a torrent
+    Download(Download),
     /// Check or show the configuration
     Config(Config),
     /// Print a completion script for a shell
@@ -220,6 +222,29 @@ pub(crate) struct Share {
     /// Where to write the torrent [default: PATH.torrent]
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+}
+
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct Download {
+    /// Torrent file
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+
+    /// Folder to write to
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) out: PathBuf,
+
+    /// Address and port of a peer; may be given several times
+    #[arg(long = "peer", value_name = "ADDR:PORT")]
+    pub(crate) peers: Vec<String>,
+
+    /// Serve it when it is complete
+    #[arg(long)]
+    pub(crate) seed: bool,
 
     #[command(flatten)]
     pub(crate) settings: Settings,

@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod create;
+mod download;
 mod magnet;
 mod manual;
 mod seed;
@@ -22,6 +23,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Check(check) => check::run(&check, json),
         Command::Seed(seed) => seed::run(&seed, json),
         Command::Share(share) => share::run(&share, json),
+        Command::Download(download) => download::run(&download, json),
         Command::Config(config) => config::run(&config, json),
         Command::Completions { shell } => manual::completions(shell, json),
         Command::Man { command } => manual::man(command.as_deref(), json),

@@ -60,6 +60,7 @@ fn add_all(
             serving
                 .session
                 .add(seeding)
+                .map(drop)
                 .map_err(|error| format!("{}: {error}", Printable(metainfo.name())))
         });
         refusals.extend(added.err());

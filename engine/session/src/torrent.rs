@@ -1,0 +1,392 @@
+//! A torrent of a session, in the hands of whoever added it.
+//!
+//! [`Torrent`] is a handle: cheap to clone, usable from any thread, and harmless after the session stopped. It says
+//! what happens ([`Torrent::events`]), waits ([`Torrent::wait`]), changes what is wanted, and reads files while they are
+//! being fetched ([`Torrent::reader`]).
+//!
+//! What a fetch begins with is [`Fetching::begin`]: files are made, what is there already is found out, and nothing is
+//! believed of which it is not certain. It reads payload only where a file changed since it was saved.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{self, Receiver, Sender};
+use shoal_proto::bitfield::Bitfield;
+use shoal_proto::info_hash::InfoHash;
+use shoal_proto::layout::{FileIndex, PieceIndex};
+use shoal_proto::metainfo::Metainfo;
+use shoal_shard::{Command, Failure, Order, Priority, TorrentReport};
+use shoal_uring::scan;
+use shoal_world::FileStamp;
+use thiserror::Error;
+
+use crate::check::Cancelled;
+use crate::reader::Reader;
+use crate::resume::resume;
+use crate::session::{AddError, Core};
+use crate::state::{Saved, StateError, Store};
+use crate::storage::{self, Place, StorageError};
+
+/// What is wanted of a torrent.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// How much each file is wanted, in the order of the torrent. Empty: all alike.
+    pub priorities: Vec<Priority>,
+    /// Which pieces are fetched first.
+    pub order: Order,
+}
+
+/// A torrent to fetch: its files are there, and it is known what is in them.
+#[derive(Debug)]
+pub struct Fetching {
+    pub(crate) metainfo: Arc<Metainfo>,
+    pub(crate) root: PathBuf,
+    pub(crate) wishes: Wishes,
+    pub(crate) paths: Vec<PathBuf>,
+    pub(crate) have: Bitfield,
+    pub(crate) stamps: Vec<Option<FileStamp>>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) saved: Saved,
+    /// Addresses of peers to begin with.
+    pub peers: Vec<SocketAddr>,
+}
+
+/// Why a torrent cannot be fetched.
+#[derive(Debug, Error)]
+pub enum BeginError {
+    /// Its files cannot be made.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The durable state cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// It was asked to stop.
+    #[error("stopped before it was known what is there")]
+    Cancelled,
+}
+
+impl From<Cancelled> for BeginError {
+    fn from(Cancelled: Cancelled) -> BeginError {
+        BeginError::Cancelled
+    }
+}
+
+impl Fetching {
+    /// Makes the files that are wanted and finds out what is there: from the durable state, and by hashing what changed
+    /// since it was written. `watch` hears how many bytes were hashed and may stop it.
+    ///
+    /// # Errors
+    /// A file is in the way, there is no room, the state is unusable, or `watch` stopped it.
+    pub fn begin(
+        metainfo: Arc<Metainfo>,
+        mut place: Place,
+        mut wishes: Wishes,
+        store: Arc<Store>,
+        scan: &scan::Options,
+        watch: &(impl Fn(u64) -> ControlFlow<()> + Sync),
+    ) -> Result<Fetching, BeginError> {
+        wishes.priorities.resize(metainfo.files().len(), Priority::Normal);
+        let info_hash = metainfo.info_hash();
+        let saved = store.load(&info_hash)?;
+        place.data_expected |= saved
+            .as_ref()
+            .is_some_and(|saved| saved.stamps.iter().any(Option::is_some));
+        let wanted: Vec<bool> = wishes
+            .priorities
+            .iter()
+            .map(|priority| *priority != Priority::Skip)
+            .collect();
+        let prepared = storage::prepare(&metainfo, &place, &wanted)?;
+        let found = resume(&metainfo, &prepared, saved.as_ref(), scan, watch)?;
+        let saved = Saved {
+            pieces: found.have.clone(),
+            stamps: found.stamps.clone(),
+            priorities: wishes.priorities.iter().map(|priority| *priority as u8).collect(),
+            uploaded_bytes: saved.as_ref().map_or(0, |saved| saved.uploaded_bytes),
+            downloaded_bytes: saved.as_ref().map_or(0, |saved| saved.downloaded_bytes),
+            complete: saved.as_ref().is_some_and(|saved| saved.complete),
+        };
+        store.save(&[(info_hash, saved.clone())])?;
+        Ok(Fetching {
+            metainfo,
+            root: place.root,
+            wishes,
+            paths: prepared.paths,
+            have: found.have,
+            stamps: found.stamps,
+            store,
+            saved,
+            peers: Vec::new(),
+        })
+    }
+
+    /// The pieces that are there.
+    pub fn have(&self) -> &Bitfield {
+        &self.have
+    }
+}
+
+/// What happens to a torrent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TorrentEvent {
+    /// Everything that is wanted is there, verified, and would survive a loss of power.
+    Finished,
+    /// It cannot be written. It is tried again every few seconds.
+    Paused(Failure),
+    /// It is being fetched again.
+    Resumed,
+    /// A peer was proven to have sent wrong bytes and is not talked to any more.
+    PeerBanned(SocketAddr),
+    /// Its pieces are too long for the memory of a core: `arena_size` must be larger.
+    PieceTooLong,
+    /// It is not served any more.
+    Failed(Failure),
+    /// What was fetched cannot be remembered: the durable state cannot be written. What is on disk is right, and will be
+    /// hashed again at the next start.
+    StateLost(String),
+}
+
+/// What a handle and the control thread know of a torrent.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) metainfo: Arc<Metainfo>,
+    pub(crate) paths: Vec<PathBuf>,
+    tells: Sender<TorrentEvent>,
+    hears: Receiver<TorrentEvent>,
+    progress: Mutex<Progress>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct Progress {
+    have: Bitfield,
+    finished: bool,
+    ended: bool,
+    /// What readers wait for, each its own window.
+    windows: Vec<(u64, Vec<u32>)>,
+    next_reader: u64,
+}
+
+impl Shared {
+    pub(crate) fn new(metainfo: Arc<Metainfo>, paths: Vec<PathBuf>, have: Bitfield) -> Shared {
+        let (tells, hears) = channel::unbounded();
+        Shared {
+            metainfo,
+            paths,
+            tells,
+            hears,
+            progress: Mutex::new(Progress {
+                have,
+                finished: false,
+                ended: false,
+                windows: Vec::new(),
+                next_reader: 0,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// A panic elsewhere leaves the progress whole: every change to it is one assignment.
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn piece_written(&self, piece: PieceIndex) {
+        self.lock().have.set(piece);
+        self.changed.notify_all();
+    }
+
+    /// Tells whoever has a handle. A few events wait for each torrent, so the channel needs no bound.
+    pub(crate) fn tell(&self, event: TorrentEvent) {
+        let mut progress = self.lock();
+        match event {
+            TorrentEvent::Finished => progress.finished = true,
+            TorrentEvent::Failed(_) => progress.ended = true,
+            _ => {}
+        }
+        drop(progress);
+        self.changed.notify_all();
+        // This side holds both ends.
+        let _ = self.tells.send(event);
+    }
+
+    /// Nothing more will happen.
+    pub(crate) fn end(&self) {
+        self.lock().ended = true;
+        self.changed.notify_all();
+    }
+}
+
+/// A torrent that was added to a session.
+#[derive(Clone, Debug)]
+pub struct Torrent {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) core: Core,
+}
+
+impl Torrent {
+    /// Which torrent.
+    pub fn info_hash(&self) -> InfoHash {
+        self.shared.metainfo.info_hash()
+    }
+
+    /// What its torrent file says.
+    pub fn metainfo(&self) -> &Arc<Metainfo> {
+        &self.shared.metainfo
+    }
+
+    /// What happens to it. Each event goes to one receiver.
+    pub fn events(&self) -> &Receiver<TorrentEvent> {
+        &self.shared.hears
+    }
+
+    /// The pieces that are verified and on disk.
+    pub fn have(&self) -> Bitfield {
+        self.shared.lock().have.clone()
+    }
+
+    /// Whether everything that is wanted is there and durable.
+    pub fn is_finished(&self) -> bool {
+        self.shared.lock().finished
+    }
+
+    /// Waits until everything that is wanted is there and durable, at most until `deadline`. False: it is not, or never
+    /// will be, because the torrent failed or the session stopped.
+    pub fn wait(&self, deadline: Option<Instant>) -> bool {
+        let progress = self.wait_until(deadline, |progress| progress.finished);
+        progress.is_some()
+    }
+
+    /// What it is doing at this moment; nothing when it is not served any more.
+    pub fn report(&self) -> Option<TorrentReport> {
+        let info_hash = self.info_hash();
+        let report = self.core.report()?;
+        report
+            .torrents
+            .into_iter()
+            .find(|torrent| torrent.info_hash == info_hash)
+    }
+
+    /// Connects to these peers, beside those it knows.
+    ///
+    /// # Errors
+    /// The core that fetches it is gone.
+    pub fn connect(&self, addresses: Vec<SocketAddr>) -> Result<(), AddError> {
+        let info_hash = self.info_hash();
+        self.core.command(Command::Connect { info_hash, addresses })
+    }
+
+    /// Wants its files so much from now on. Files that were not wanted so far are made as they are written.
+    ///
+    /// # Errors
+    /// The core that fetches it is gone.
+    ///
+    /// # Panics
+    /// When there is not one priority for each file.
+    pub fn set_priorities(&self, priorities: Vec<Priority>) -> Result<(), AddError> {
+        assert_eq!(
+            priorities.len(),
+            self.shared.metainfo.files().len(),
+            "a priority for every file"
+        );
+        self.shared.lock().finished = false;
+        let info_hash = self.info_hash();
+        self.core.command(Command::Prioritise {
+            info_hash,
+            priorities,
+        })
+    }
+
+    /// Fetches its pieces in this order from now on.
+    ///
+    /// # Errors
+    /// The core that fetches it is gone.
+    pub fn set_order(&self, order: Order) -> Result<(), AddError> {
+        let info_hash = self.info_hash();
+        self.core.command(Command::Reorder { info_hash, order })
+    }
+
+    /// A file of it as something to read from and to seek in, also while it is being fetched: what is read next is
+    /// fetched first.
+    ///
+    /// # Errors
+    /// It cannot be opened, or is padding.
+    pub fn reader(&self, file: FileIndex) -> io::Result<Reader> {
+        Reader::open(self.clone(), file)
+    }
+
+    /// A new reader. Its number.
+    pub(crate) fn add_reader(&self) -> u64 {
+        let mut progress = self.shared.lock();
+        progress.next_reader += 1;
+        progress.next_reader
+    }
+
+    /// A reader waits for these pieces, in this order, in place of those it waited for before.
+    pub(crate) fn expect(&self, reader: u64, pieces: Vec<u32>) {
+        let mut progress = self.shared.lock();
+        progress.windows.retain(|(other, _)| *other != reader);
+        if !pieces.is_empty() {
+            progress.windows.push((reader, pieces));
+        }
+        let mut seen = BTreeSet::new();
+        let longest = progress
+            .windows
+            .iter()
+            .map(|(_, window)| window.len())
+            .max()
+            .unwrap_or(0);
+        // Readers take turns: the first piece of each, then the second of each.
+        let turns = (0..longest).flat_map(|turn| {
+            let windows = progress.windows.iter();
+            windows.filter_map(move |(_, window)| window.get(turn).copied())
+        });
+        let pieces = turns.filter(|piece| seen.insert(*piece)).collect();
+        let info_hash = self.info_hash();
+        drop(progress);
+        // A core that is gone fetches nothing; the reader is told by the end of the torrent.
+        let _ = self.core.command(Command::Expect { info_hash, pieces });
+    }
+
+    /// Waits for a piece. False: it will not come.
+    pub(crate) fn wait_for(&self, piece: PieceIndex) -> bool {
+        self.wait_until(None, |progress| progress.have.has(piece))
+            .is_some()
+    }
+
+    pub(crate) fn has(&self, piece: PieceIndex) -> bool {
+        self.shared.lock().have.has(piece)
+    }
+
+    fn wait_until(&self, deadline: Option<Instant>, done: impl Fn(&Progress) -> bool) -> Option<()> {
+        let mut progress = self.shared.lock();
+        loop {
+            if done(&progress) {
+                return Some(());
+            }
+            let left = match deadline {
+                Some(deadline) => deadline.saturating_duration_since(Instant::now()),
+                None => Duration::MAX,
+            };
+            if progress.ended || left.is_zero() {
+                return None;
+            }
+            progress = match deadline {
+                None => self
+                    .shared
+                    .changed
+                    .wait(progress)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(_) => {
+                    let waited = self.shared.changed.wait_timeout(progress, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+}
