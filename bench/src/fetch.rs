@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
-use nix::unistd::syncfs;
+use nix::unistd::{Pid, syncfs};
 use serde::Serialize;
 
 use crate::data::{self, Recipe, Torrent};
@@ -187,7 +187,7 @@ struct Observed {
     visit: Visit,
     /// CPU time of the seeder.
     seeder_cpu: Duration,
-    /// Time that all cores of the run were busy for anybody.
+    /// Time that all cores of the run were busy for anybody but the bench itself.
     cores: Duration,
     /// How long the `syncfs` afterwards took.
     sync: Duration,
@@ -232,7 +232,7 @@ pub(crate) fn run(options: &FetchOptions) -> Result<()> {
     measure::pin_this_thread(&options.seeder_cores)?;
 
     let (clients, skipped) = find_clients(&options.clients, &options.programs);
-    let mut report = FetchReport::new(machine, skipped);
+    let mut report = FetchReport::new(machine, skipped, measure::fresh_memory_s_per_gib()?);
     let seeder = Seeder::start(options, &torrent, &work)?;
     for &scenario in &options.scenarios {
         let mut rows: Vec<FetchRow> = clients
@@ -384,10 +384,12 @@ impl Setting<'_> {
         let visits = self.seeder.visits()?.len();
         let seeder_before = measure::cpu_time(self.seeder.process.id())?;
         let cores_before = measure::core_time(&cores)?;
+        let ours_before = measure::cpu_time(Pid::this())?;
         let begun = monotonic()?;
         let cost = Process::start(&command, job)?.watch()?;
         let seeder_cpu = measure::cpu_time(self.seeder.process.id())? - seeder_before;
         let cores = measure::core_time(&cores)? - cores_before;
+        let ours = measure::cpu_time(Pid::this())? - ours_before;
         syncfs(File::open(job.data)?)?;
         let synced = monotonic()?;
         Ok(Observed {
@@ -395,7 +397,7 @@ impl Setting<'_> {
             cost,
             visit: self.seeder.visit_since(visits, self.torrent)?,
             seeder_cpu,
-            cores,
+            cores: cores.saturating_sub(ours),
             sync: synced - cost.ended,
         })
     }

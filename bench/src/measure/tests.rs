@@ -1,7 +1,4 @@
-use std::io::Write;
 use std::os::fd::AsRawFd;
-
-use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::*;
 
@@ -30,13 +27,13 @@ fn memory_is_read_from_the_status_file() {
 
 #[test]
 fn a_memfd_is_counted_without_being_mapped_and_only_once() {
-    let mut memfd = fs::File::from(memfd_create(c"bench-test", MFdFlags::MFD_CLOEXEC).unwrap());
+    let mut memfd = File::from(memfd_create(c"bench-test", MFdFlags::MFD_CLOEXEC).unwrap());
     memfd.write_all(&vec![1; 3 << 20]).unwrap();
     let duplicate = memfd.try_clone().unwrap();
-    let seen = |file: &fs::File| memfd_blocks(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())));
+    let seen = |file: &File| memfd_blocks(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())));
     assert_eq!(seen(&memfd).unwrap().1, (3 << 20) / STAT_BLOCK_LEN);
     assert_eq!(seen(&memfd), seen(&duplicate));
-    assert_eq!(seen(&fs::File::open("/proc/self/status").unwrap()), None);
+    assert_eq!(seen(&File::open("/proc/self/status").unwrap()), None);
 }
 
 #[test]

@@ -17,6 +17,10 @@ use crate::seeder::ClientName;
 /// A seeder busier than this was the limit of what was measured.
 const SEEDER_BUSY_LIMIT: f64 = 0.95;
 
+/// Where memory costs more CPU time than this, in s/GiB, somebody else is behind it: a kernel that has its memory needs
+/// 0.2 to 0.4.
+const FRESH_MEMORY_LIMIT: f64 = 0.8;
+
 /// All samples of a client in a scenario.
 #[derive(Debug, Serialize)]
 pub(crate) struct FetchRow {
@@ -134,16 +138,19 @@ impl FetchRow {
 pub(crate) struct FetchReport {
     machine: Machine,
     skipped: Vec<String>,
+    /// CPU time that it takes to get a GiB of memory that was free for long.
+    fresh_memory_s_per_gib: f64,
     pub(crate) rows: Vec<FetchRow>,
     pub(super) ratios: Vec<Ratio>,
 }
 
 impl FetchReport {
     /// A report without rows.
-    pub(crate) fn new(machine: Machine, skipped: Vec<String>) -> FetchReport {
+    pub(crate) fn new(machine: Machine, skipped: Vec<String>, fresh_memory_s_per_gib: f64) -> FetchReport {
         FetchReport {
             machine,
             skipped,
+            fresh_memory_s_per_gib,
             rows: Vec::new(),
             ratios: Vec::new(),
         }
@@ -208,6 +215,12 @@ impl FetchReport {
     /// What a reader must know before believing the table.
     fn notes(&self) -> String {
         let mut notes = self.skipped.clone();
+        if self.fresh_memory_s_per_gib > FRESH_MEMORY_LIMIT {
+            notes.push(format!(
+                "free memory costs {:.1} CPU s/GiB to take here, so clients that fill the page cache look expensive",
+                self.fresh_memory_s_per_gib
+            ));
+        }
         for row in &self.rows {
             let name = format!("{} from {}", row.client.text(), row.scenario.text());
             let failures = row.failures.iter();

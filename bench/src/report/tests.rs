@@ -192,7 +192,7 @@ fn fetch_row(scenario: fetch::Scenario, client: ClientName, seconds: &[f64], see
 
 #[test]
 fn fetching_is_compared_with_rivals_and_with_one_peer() {
-    let mut report = FetchReport::new(machine(), Vec::new());
+    let mut report = FetchReport::new(machine(), Vec::new(), 0.3);
     report.rows = vec![
         fetch_row(fetch::Scenario::One, ClientName::Shoal, &[1.0, 3.0, 9.0], 0.5),
         fetch_row(fetch::Scenario::One, ClientName::Rqbit, &[15.0], 0.5),
@@ -222,7 +222,7 @@ fn fetching_is_compared_with_rivals_and_with_one_peer() {
 
 #[test]
 fn the_text_of_fetching_has_every_figure_and_every_caveat() {
-    let mut report = FetchReport::new(machine(), vec!["rqbit skipped: not here".into()]);
+    let mut report = FetchReport::new(machine(), vec!["rqbit skipped: not here".into()], 2.94);
     let mut failed = FetchRow::new(fetch::Scenario::Hundred, ClientName::Libtorrent, "2.1");
     failed.add(Err(anyhow::anyhow!("byte 7 is wrong")));
     let shoal = fetch_row(fetch::Scenario::One, ClientName::Shoal, &[2.0], 0.99);
@@ -239,6 +239,7 @@ fn the_text_of_fetching_has_every_figure_and_every_caveat() {
         "shoal / rqbit       1.00   2.00    1.67",
         "libtorrent 2.1  failed",
         "note: rqbit skipped: not here",
+        "note: free memory costs 2.9 CPU s/GiB to take here",
         "note: libtorrent from hundred failed: byte 7 is wrong",
         "note: shoal from one: the seeder was the limit",
     ] {
