@@ -168,6 +168,7 @@ impl StorageError {
             // A server of NFS forgot the folder; a disk was pulled.
             Errno::STALE | Errno::NODEV | Errno::NXIO => StorageError::Vanished { path },
             Errno::NOENT => StorageError::Missing { path },
+            Errno::EXIST => StorageError::Occupied { path },
             Errno::NOTDIR => StorageError::NotFolder { path },
             Errno::XDEV | Errno::LOOP => StorageError::LeadsOutside { path },
             Errno::NAMETOOLONG | Errno::ILSEQ | Errno::INVAL => StorageError::Name { path },

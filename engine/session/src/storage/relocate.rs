@@ -83,6 +83,15 @@ pub fn move_to(
     Ok(placed)
 }
 
+/// How a file came to be in the new folder.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Carried {
+    /// It is no more in the old one.
+    Renamed,
+    /// It is in both.
+    Copied,
+}
+
 struct Carrier<'r> {
     from: &'r Root,
     to: &'r Root,
@@ -125,24 +134,31 @@ impl Carrier<'_> {
         }
         changed.insert(folder.to_owned());
         let file_name = Path::new(name_of(name));
-        match rename(here.as_fd(), file_name, there.as_fd(), file_name) {
-            Ok(()) => {}
-            // Compared before: the same, from before a crash.
-            Err(Errno::EXIST) => self.delete_source(name)?,
-            Err(Errno::XDEV) => {
-                self.copy(name)?;
-                self.to.sync_folders(&changed)?;
-                self.delete_source(name)?;
-            }
-            Err(errno) => return Err(self.to.refused(name, errno)),
-        }
+        let carried = match self.to.look(name)? {
+            // The same, as was compared before: a crash came between the copy and this.
+            Some(_) => self.sync_copy(name).map(|()| Carried::Copied),
+            None => match rename(here.as_fd(), file_name, there.as_fd(), file_name) {
+                Ok(()) => Ok(Carried::Renamed),
+                Err(Errno::XDEV) => self.copy(name).map(|()| Carried::Copied),
+                Err(errno) => Err(self.to.refused(name, errno)),
+            },
+        }?;
         self.to.sync_folders(&changed)?;
+        if carried == Carried::Copied {
+            self.delete_source(name)?;
+        }
         self.emptied.insert(folder.to_owned());
         let moved = self.to.handle(name)?;
         Ok(moved
             .and_then(|moved| stamp_of(&moved))
             .filter(|_| unchanged)
             .or(stamp))
+    }
+
+    /// Makes sure of a copy that an earlier call, or somebody else, made.
+    fn sync_copy(&self, name: &Path) -> Result<(), StorageError> {
+        let copy = self.to.open_file(name)?;
+        retried(|| fsync(&copy)).map_err(|errno| self.to.refused(name, errno))
     }
 
     fn delete_source(&self, name: &Path) -> Result<(), StorageError> {
