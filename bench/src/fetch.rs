@@ -345,28 +345,35 @@ struct Setting<'a> {
 }
 
 impl Setting<'_> {
-    /// Has the client fetch everything into an empty directory and compares it.
+    /// Gives the client an empty directory, and deletes what it made of it.
     fn measure(&self, client: &dyn Client) -> Result<FetchSample> {
         let output = self.work.join("fetched");
+        // A run that was interrupted leaves its own.
         remove(&output)?;
         fs::create_dir_all(&output)?;
+        let sample = self.fetch(client, &output);
+        remove(&output)?;
+        sample
+    }
+
+    /// Has the client fetch everything, and compares what it wrote.
+    fn fetch(&self, client: &dyn Client, output: &Path) -> Result<FetchSample> {
         let scratch = scratch(self.work, client.name())?;
         let job = Job {
             torrents: std::slice::from_ref(self.torrent),
-            data: &output,
+            data: output,
             scratch: &scratch,
             address: free_address()?,
             cores: &self.options.fetcher_cores,
         };
         // What others left to be written is not to be paid for by the one that is measured.
-        syncfs(File::open(&output)?)?;
+        syncfs(File::open(output)?)?;
         let observed = self.observe(client, &job)?;
-        let fetched = self.torrent.at(&output);
+        let fetched = self.torrent.at(output);
         fetched
             .evict()
             .with_context(|| format!("cannot open {}", fetched.file.display()))?;
         fetched.compare()?;
-        remove(&output)?;
         let (fetcher_cores, seeder_cores) = (&self.options.fetcher_cores, &self.options.seeder_cores);
         Ok(FetchSample::new(
             self.torrent.shape.length,
