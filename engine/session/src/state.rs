@@ -24,6 +24,7 @@ use std::fs::{self, File};
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use redb::{Database, ReadableDatabase, TableDefinition};
 use shoal_proto::bitfield::Bitfield;
@@ -47,10 +48,12 @@ const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("shoal");
 const FORMAT_KEY: &str = "format";
 const TORRENTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("torrents");
 
-/// The durable state, open and locked. Shared between threads; saving is serialised.
+/// The durable state, open and locked. Shared between threads, which take turns.
 #[derive(Debug)]
 pub struct Store {
-    database: Database,
+    /// Nothing after its disk was full: redb is done with a file that it could not write once, so the next call opens it
+    /// anew. Other errors stay, since what a disk lost while it was written shows only at the next start.
+    database: Mutex<Option<Database>>,
     path: PathBuf,
 }
 
@@ -90,27 +93,32 @@ impl Store {
 
     /// The state in a database that is open; the path is only for sentences.
     fn on(database: Database, path: &Path) -> Result<Store, StateError> {
-        let store = Store {
-            database,
-            path: path.to_owned(),
-        };
-        match guarded(path, || store.format())? {
-            Some(FORMAT) => Ok(store),
-            Some(found) if found > FORMAT => Err(StateError::Newer {
-                path: store.path,
-                found,
+        let path = path.to_owned();
+        match guarded(&path, || format(&database))? {
+            Some(FORMAT) => Ok(Store {
+                database: Mutex::new(Some(database)),
+                path,
             }),
-            _ => Err(StateError::damaged(path, Damage::NotOurs)),
+            Some(found) if found > FORMAT => Err(StateError::Newer { path, found }),
+            _ => Err(StateError::damaged(&path, Damage::NotOurs)),
         }
     }
 
-    fn format(&self) -> Result<Option<u64>, redb::Error> {
-        let read = self.database.begin_read()?;
-        match read.open_table(ABOUT) {
-            Ok(about) => Ok(about.get(FORMAT_KEY)?.map(|format| format.value())),
-            Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
-            Err(error) => Err(error.into()),
+    /// Does something with the database, opened anew if its disk was full before.
+    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, StateError> {
+        let mut slot = self
+            .database
+            .lock()
+            .expect("panics of redb end before the lock does");
+        let database = match slot.take() {
+            Some(database) => database,
+            None => guarded(&self.path, || open_whole(&self.path))?,
+        };
+        let result = guarded(&self.path, || work(&database));
+        if !matches!(result, Err(StateError::NoSpace { .. })) {
+            *slot = Some(database);
         }
+        result
     }
 
     /// What is remembered of a torrent, if anything.
@@ -118,7 +126,7 @@ impl Store {
     /// # Errors
     /// The file is damaged or cannot be read.
     pub fn load(&self, info_hash: &InfoHash) -> Result<Option<Saved>, StateError> {
-        let Some(record) = guarded(&self.path, || self.record(info_hash))? else {
+        let Some(record) = self.with(|database| record(database, info_hash))? else {
             return Ok(None);
         };
         match record::decode(&record) {
@@ -127,19 +135,14 @@ impl Store {
         }
     }
 
-    fn record(&self, info_hash: &InfoHash) -> Result<Option<Vec<u8>>, redb::Error> {
-        let torrents = self.database.begin_read()?.open_table(TORRENTS)?;
-        let record = torrents.get(info_hash.as_bytes())?;
-        Ok(record.map(|record| record.value().to_vec()))
-    }
-
-    /// Remembers all of these or, after an error or a crash, none. Durable once it returns.
+    /// Remembers all of these or, after a crash, none. Durable once it returns.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// The file cannot be written; what was saved before is still there. When only room was lacking the next call may
+    /// succeed.
     pub fn save(&self, batch: &[(InfoHash, Saved)]) -> Result<(), StateError> {
-        guarded(&self.path, || {
-            let write = self.database.begin_write()?;
+        self.with(|database| {
+            let write = database.begin_write()?;
             {
                 let mut torrents = write.open_table(TORRENTS)?;
                 for (info_hash, saved) in batch {
@@ -155,12 +158,26 @@ impl Store {
     /// # Errors
     /// The file cannot be written.
     pub fn remove(&self, info_hash: &InfoHash) -> Result<(), StateError> {
-        guarded(&self.path, || {
-            let write = self.database.begin_write()?;
+        self.with(|database| {
+            let write = database.begin_write()?;
             write.open_table(TORRENTS)?.remove(info_hash.as_bytes())?;
             Ok(write.commit()?)
         })
     }
+}
+
+fn format(database: &Database) -> Result<Option<u64>, redb::Error> {
+    match database.begin_read()?.open_table(ABOUT) {
+        Ok(about) => Ok(about.get(FORMAT_KEY)?.map(|format| format.value())),
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn record(database: &Database, info_hash: &InfoHash) -> Result<Option<Vec<u8>>, redb::Error> {
+    let torrents = database.begin_read()?.open_table(TORRENTS)?;
+    let record = torrents.get(info_hash.as_bytes())?;
+    Ok(record.map(|record| record.value().to_vec()))
 }
 
 fn builder() -> redb::Builder {

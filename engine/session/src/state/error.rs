@@ -49,6 +49,15 @@ pub enum StateError {
         /// The file.
         path: PathBuf,
     },
+    /// Nobody knows what an error of the disk left of what was written since the start.
+    #[error(
+        "{}: the state could not be written before; start again to have it checked",
+        PrintablePath(path)
+    )]
+    Failed {
+        /// The file.
+        path: PathBuf,
+    },
     /// The operating system says no.
     #[error("{}: the state cannot be read or written: {error}", PrintablePath(path))]
     Refused {
@@ -99,6 +108,9 @@ impl StateError {
     pub(super) fn database(path: &Path, error: impl Into<redb::Error>) -> StateError {
         match error.into() {
             redb::Error::DatabaseAlreadyOpen => StateError::Locked {
+                path: path.to_owned(),
+            },
+            redb::Error::PreviousIo => StateError::Failed {
                 path: path.to_owned(),
             },
             // redb's word for a file without its magic number, or one that ends before its pages do.

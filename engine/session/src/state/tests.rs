@@ -6,6 +6,7 @@ use shoal_proto::layout::{FileLength, Layout};
 use shoal_world::FileStamp;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use tempfile::TempDir;
 
 mod power;
@@ -216,6 +217,41 @@ fn nothing_but_the_state_is_left_in_its_folder() {
         .map(|entry| entry.expect("an entry").file_name())
         .collect();
     assert_eq!(names, ["state.redb"]);
+}
+
+#[test]
+fn a_full_disk_keeps_what_was_saved_and_goes_on_when_there_is_room() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mount = |options: &str, what: &[&str]| {
+        let mut mounted = Command::new("mount");
+        mounted.args(what).args(["-o", options]).arg(directory.path());
+        mounted.output().is_ok_and(|output| output.status.success())
+    };
+    if !mount("size=4m", &["-t", "tmpfs", "shoal-test"]) {
+        println!("skipped: no tmpfs can be mounted here");
+        return;
+    }
+    let path = directory.path().join("state.redb");
+    let store = Store::open(&path).expect("a state");
+    store.save(&[(info_hash(1), saved(5))]).expect("saved");
+    // Records of the most priorities that a small disk has no room for.
+    let large = Saved {
+        priorities: vec![4; 100_000],
+        ..saved(6)
+    };
+    let many: Vec<_> = (2..60).map(|number| (info_hash(number), large.clone())).collect();
+    for _ in 0..2 {
+        let error = store.save(&many).expect_err("no room");
+        assert!(matches!(error, StateError::NoSpace { .. }), "{error}");
+        assert_eq!(store.load(&info_hash(1)).expect("read"), Some(saved(5)));
+        assert_eq!(store.load(&info_hash(2)).expect("read"), None);
+    }
+    assert!(mount("remount,size=64m", &[]));
+    store.save(&many).expect("saved");
+    assert_eq!(store.load(&info_hash(59)).expect("read"), Some(large));
+    drop(store);
+    let unmounted = Command::new("umount").arg(directory.path()).status();
+    assert!(unmounted.expect("umount runs").success());
 }
 
 /// Opens a damaged copy of a state and reads from it: refused or right, and never a panic.
