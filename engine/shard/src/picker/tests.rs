@@ -13,7 +13,6 @@ struct Stage {
     layout: Arc<Layout>,
     picker: Picker,
     rng: Rng,
-    have: Bitfield,
 }
 
 fn layout(pieces: u32, blocks: u32) -> Arc<Layout> {
@@ -39,7 +38,6 @@ impl Stage {
             picker: Picker::new(Arc::clone(&layout), &have, order),
             layout,
             rng: Rng::new(7),
-            have,
         }
     }
 
