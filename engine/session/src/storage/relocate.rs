@@ -17,7 +17,7 @@ use rustix::fs::{
     AtFlags, Mode, SeekFrom, Stat, Timespec, Timestamps, fchmod, fstat, fsync, futimens, seek, unlinkat,
 };
 use rustix::io::Errno;
-use shoal_proto::metainfo::Metainfo;
+use shoal_proto::metainfo::{FileKind, Metainfo};
 use shoal_world::FileStamp;
 
 use super::finish::{rename, stamp_of};
@@ -71,14 +71,16 @@ pub fn move_to(
         .zip(&prepared.paths)
         .map(|(file, path)| file.path.as_path().with_file_name(name_of(path)))
         .collect();
+    // What another program put at the path of padding is its own.
+    let on_disk = || (0..files.len()).filter(|index| matches!(files[*index].kind, FileKind::Regular(_)));
     // All before any: a torrent that is half here and half there is harder to understand than one that did not move.
-    for name in &names {
-        carrier.refuse_strangers(name)?;
+    for index in on_disk() {
+        carrier.refuse_strangers(&names[index])?;
     }
-    for (index, name) in names.iter().enumerate() {
-        placed.stamps[index] = carrier.carry(name, stamps[index])?;
-        placed.paths[index] = to.join(name);
+    for index in on_disk() {
+        placed.stamps[index] = carrier.carry(&names[index], stamps[index])?;
     }
+    placed.paths = names.iter().map(|name| to.join(name)).collect();
     carrier.remove_emptied();
     Ok(placed)
 }

@@ -2,7 +2,8 @@
 
 use super::super::move_to;
 use super::finish::{stamp, stamps};
-use super::{Disk, Placed, Prepared, StorageError, assert_listing, four_files};
+use super::{Disk, Placed, Prepared, StorageError, assert_listing, entry, four_files, torrent};
+use shoal_proto::metainfo::{EntryKind, FileEntry};
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -202,6 +203,23 @@ fn what_is_not_the_torrents_stays() {
         case.carry().expect("carried");
         case.disk.assert_listing(&[("T/sub/of somebody else", 4)]);
     }
+}
+
+#[test]
+fn what_is_at_the_path_of_padding_stays() {
+    let padding = FileEntry {
+        kind: EntryKind::Padding,
+        ..entry(".pad/12768", 12_768)
+    };
+    let disk = Disk::new(torrent(vec![entry("a", 20_000), padding, entry("b", 1)]));
+    let prepared = disk.prepare();
+    disk.put(".pad/12768", b"of another program");
+    let target = tempfile::tempdir().expect("a directory");
+    let Disk { metainfo, place, .. } = &disk;
+    let placed = move_to(metainfo, place, &prepared, &[None; 3], target.path()).expect("carried");
+    assert_listing(target.path(), &[("T/a.part", 20_000), ("T/b.part", 1)]);
+    disk.assert_listing(&[("T/.pad/12768", 18)]);
+    assert_eq!(placed.paths[1], target.path().join("T/.pad/12768"));
 }
 
 #[test]
