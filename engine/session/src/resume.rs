@@ -13,9 +13,9 @@
 //!
 //! Nothing is written here, and what was saved is not changed.
 //!
-//! Invariant: a piece is in [`Found::have`] only if it was claimed for files that are unchanged since, or all of its bytes
-//! were read now and are right; and each file that holds such a piece was, until the end of this work, as its stamp in
-//! [`Found::stamps`] says.
+//! Invariant: a piece is in [`Found::have`] only if it was claimed for files that are unchanged since, or all of
+//! its bytes were read now and are right; and each file that holds such a piece was, until the end of this work, as
+//! its stamp in [`Found::stamps`] says.
 
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};

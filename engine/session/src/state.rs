@@ -51,8 +51,8 @@ const TORRENTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("torren
 /// The durable state, open and locked. Shared between threads, which take turns.
 #[derive(Debug)]
 pub struct Store {
-    /// Nothing after its disk was full: redb is done with a file that it could not write once, so the next call opens it
-    /// anew. Other errors stay, since what a disk lost while it was written shows only at the next start.
+    /// Nothing after its disk was full: redb is done with a file that it could not write once, so the next call
+    /// opens it anew. Other errors stay, since what a disk lost while it was written shows only at the next start.
     database: Mutex<Option<Database>>,
     path: PathBuf,
 }
@@ -186,8 +186,8 @@ fn builder() -> redb::Builder {
     builder
 }
 
-/// Opens a database and reads all of it once. redb trusts the pages of a file that was closed properly, its list of free
-/// pages among them: with a flipped bit there, the next batch would be written over an older one.
+/// Opens a database and reads all of it once. redb trusts the pages of a file that was closed properly, its list of
+/// free pages among them: with a flipped bit there, the next batch would be written over an older one.
 fn open_whole(path: &Path) -> Result<Database, redb::Error> {
     let mut database = builder().open(path)?;
     // False: something was wrong and is repaired, to what the last whole transaction left.
@@ -195,8 +195,8 @@ fn open_whole(path: &Path) -> Result<Database, redb::Error> {
     Ok(database)
 }
 
-/// Does what redb may panic in: flipped bits in its list of free pages make it index out of bounds. That is the file's fault and
-/// not ours, and only that work is given up.
+/// Does what redb may panic in: flipped bits in its list of free pages make it index out of bounds. That is the
+/// file's fault and not ours, and only that work is given up.
 fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StateError> {
     // What the panic leaves behind is redb's: its poisoned locks turn later calls into errors or into this again.
     match panic::catch_unwind(AssertUnwindSafe(work)) {

@@ -1,8 +1,9 @@
-//! The files of a torrent on disk: made before anything is written to them, given their names when they are whole, moved.
+//! The files of a torrent on disk: made before anything is written to them, given their names when they are whole,
+//! moved.
 //!
-//! [`prepare`] makes folders and files and sets lengths, [`finish`] takes the `.part` off, [`move_to`] carries all to
-//! another folder. Nothing here reads or writes payload for its own sake: that is a core's work, and `resume` says what is
-//! there.
+//! [`prepare`] makes folders and files and sets lengths, [`finish`] takes the `.part` off, [`move_to`] carries all
+//! to another folder. Nothing here reads or writes payload for its own sake: that is a core's work, and `resume`
+//! says what is there.
 //!
 //! | what is in the way | what is done |
 //! |---|---|
@@ -12,15 +13,15 @@
 //! | a symbolic link within the torrent's folder | followed as long as it stays beneath the root, else refused |
 //! | two paths that are one file (a file system that folds case, a hard link within the torrent) | refused with both names |
 //!
-//! A file is written at its name with `.part` behind it until it is whole, where that is wanted. It has no suffix if
-//! something is at its own name already, if the suffix would not fit, or if another file of the torrent has that name.
-//! Padding files (BEP 47) are never on disk, nor are links. Empty files are made. A file that nobody wants is made when a wanted piece
-//! reaches into it, sparse, because the piece's bytes must be somewhere.
+//! A file is written at its name with `.part` behind it until it is whole, where that is wanted. It has no suffix
+//! if something is at its own name already, if the suffix would not fit, or if another file of the torrent has that
+//! name. Padding files (BEP 47) are never on disk, nor are links. Empty files are made. A file that nobody wants is
+//! made when a wanted piece reaches into it, sparse, because the piece's bytes must be somewhere.
 //!
 //! Invariants:
 //! - Nothing that exists is truncated, overwritten or replaced.
 //! - Every path is resolved by `openat2(2)` beneath the root, so that no link leads out of it.
-//! - What returned without an error is durable, and what was cut off at any point can be called again.
+//! - Names that were given are durable once a call returned, and what was cut off at any point can be called again.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
@@ -50,8 +51,8 @@ use root::{Entry, Root};
 pub enum Preallocation {
     /// Nowhere: files have their length, and take room as they are written.
     Sparse,
-    /// On disk: what does not fit is known before it is fetched, and files lie in one stretch. As `Sparse` on file systems
-    /// that cannot.
+    /// On disk: what does not fit is known before it is fetched, and files lie in one stretch. As `Sparse` on file
+    /// systems that cannot.
     Full,
 }
 

@@ -152,8 +152,8 @@ pub fn scan(
     scan_on(device::motion(&space), &space, None, options, watch)
 }
 
-/// Does the same for some pieces only: those for which `wanted`, with one entry for each piece, is true. Where pieces are
-/// read many at a time, a neighbour of such a piece may be hashed as well; all others are [`Piece::Skipped`].
+/// Does the same for some pieces only: those for which `wanted`, with one entry for each piece, is true. Where pieces
+/// are read many at a time, a neighbour of such a piece may be hashed as well; all others are [`Piece::Skipped`].
 ///
 /// # Panics
 /// When `piece_len` is 0, there would be more than 2³² pieces, or `wanted` has not one entry for each.

@@ -20,8 +20,8 @@ const PIECE_LENGTH: u32 = 16 * 1024;
 
 const FILES: [(&str, usize); 4] = [("a", 20_000), ("b", 30_000), ("c", 0), ("d", 30_000)];
 
-/// The torrent of a folder `T` of four files over five pieces: `a` is piece 0 and the start of 1, `b` the rest of 1, all of
-/// 2 and the start of 3, `c` is empty, `d` the rest of 3 and 4.
+/// The torrent of a folder `T` of four files over five pieces: `a` is piece 0 and the start of 1, `b` the rest of
+/// 1, all of 2 and the start of 3, `c` is empty, `d` the rest of 3 and 4.
 fn metainfo() -> &'static Metainfo {
     static METAINFO: OnceLock<Metainfo> = OnceLock::new();
     METAINFO.get_or_init(|| {
@@ -120,8 +120,8 @@ impl Disk {
         resume(metainfo(), &self.prepare(), saved, &options, &watch).expect("nobody breaks off")
     }
 
-    /// Checks which pieces are found, how many were hashed for that, and which files have stamps, which must be those of
-    /// now.
+    /// Checks which pieces are found, how many were hashed for that, and which files have stamps, which must be
+    /// those of now.
     fn assert(&self, saved: Option<&Saved>, have: &[u32], rehashed_pieces: u32, files: &str) {
         let found = self.resume(saved);
         let pieces: Vec<u32> = found.have.present().map(|piece| piece.get()).collect();

@@ -1,7 +1,7 @@
 //! Giving files that are whole their own names.
 //!
-//! One rename for each, which never replaces anything. A crash leaves each file under one of its two names, or under both
-//! where the file system cannot rename without replacing; calling again carries on from there.
+//! One rename for each, which never replaces anything. A crash leaves each file under one of its two names, or
+//! under both where the file system cannot rename without replacing; calling again carries on from there.
 
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,8 +15,8 @@ use shoal_world::FileStamp;
 use super::root::{Root, folder_of, name_of, retried};
 use super::{Place, Placed, Prepared, StorageError};
 
-/// Takes the `.part` off every file that is `whole` and has one. `whole` and `stamps` have one entry for each file of the
-/// torrent. Nothing may be writing to the files.
+/// Takes the `.part` off every file that is `whole` and has one. `whole` and `stamps` have one entry for each file
+/// of the torrent. Nothing may be writing to the files.
 ///
 /// # Errors
 /// Another file has the name, or the operating system refuses; some files may have their names.

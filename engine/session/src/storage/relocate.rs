@@ -28,9 +28,9 @@ use super::{Place, Placed, Prepared, StorageError};
 /// cache.
 const CHUNK_LEN: usize = 256 << 10;
 
-/// Carries all files of a torrent from their place to the folder `to`, which is made if it is missing, with the names
-/// that they have now. Files that are not there are left out. `stamps` has one entry for each file of the torrent. Nothing
-/// may be writing to the files.
+/// Carries all files of a torrent from their place to the folder `to`, which is made if it is missing, with the
+/// names that they have now. Files that are not there are left out. `stamps` has one entry for each file of the
+/// torrent. Nothing may be writing to the files.
 ///
 /// # Errors
 /// Another file has the name, there is no room, or the operating system refuses; some files may have been carried.

@@ -1,8 +1,9 @@
 //! The folder that a torrent is kept in, and everything beneath it.
 //!
-//! Every path is resolved from the root's descriptor with `RESOLVE_BENEATH`, so a link, put there before or while we look,
-//! never leads out. Folders are made one at a time, each in the descriptor of the one above. What a path names is
-//! looked at before it is opened: opening a pipe waits for its other end, and opening a device may do things.
+//! Every path is resolved from the root's descriptor with `RESOLVE_BENEATH`, so a link, put there before or while
+//! we look, never leads out. Folders are made one at a time, each in the descriptor of the one above. What a path
+//! names is looked at before it is opened: opening a pipe waits for its other end, and opening a device may do
+//! things.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

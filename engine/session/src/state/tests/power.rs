@@ -1,8 +1,9 @@
 //! A power cut at any moment: of what was written since the last sync any part may be missing.
 //!
-//! A recording disk below redb keeps every change in order. A cut takes what was synced before it and plays any subset of
-//! the rest on top, each write torn into sectors of which any may be missing. Then the state is opened as after the
-//! reboot: the last batch whose saving returned is there, or the one that was under way, and whichever it is, whole.
+//! A recording disk below redb keeps every change in order. A cut takes what was synced before it and plays any
+//! subset of the rest on top, each write torn into sectors of which any may be missing. Then the state is opened as
+//! after the reboot: the last batch whose saving returned is there, or the one that was under way, and whichever it
+//! is, whole.
 
 use super::{Store, builder, found, info_hash, saved};
 use redb::StorageBackend;
