@@ -20,9 +20,10 @@ mod problem;
 mod value;
 
 pub use problem::{ConfigError, Place, Problem, ProblemKind};
+pub use shoal_shard::Algorithm;
 pub use shoal_uring::kernel::IoMode;
 pub(crate) use value::write_cores;
-pub use value::{Auto, Expected, UploadSlots};
+pub use value::{Auto, Expected, Limit, LimitsCount, UploadSlots};
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -43,11 +44,12 @@ pub struct Config {
     /// on this machine wait for a CPU.
     pub cores: Auto<Vec<usize>>,
 
-    /// Registered memory that payload is read into before it is sent, for all cores together.
-    /// Default: 64MiB. Range: 16MiB to 64GiB.
-    /// Cost: this much memory, and 16 MiB a core at least, taken and pinned at the start.
-    /// Too small: few reads are under way, the disk idles while peers wait. Too large: memory that
-    /// the cache could use.
+    /// Registered memory that payload is read into before it is sent, and received into before it is
+    /// written, for all cores together.
+    /// Default: 256MiB. Range: 16MiB to 64GiB.
+    /// Cost: this much memory, and 81 MiB a core at least, taken and pinned at the start.
+    /// Too small: few reads are under way and few pieces are fetched at a time, the disk idles while
+    /// peers wait. Too large: memory that the cache could use.
     pub arena_size: u64,
 
     /// Cache of pieces that were asked for more than once, kept as ready-made messages, for all cores
@@ -65,12 +67,50 @@ pub struct Config {
     /// page cache. Direct reads every byte from the disk, even one that another program just wrote.
     pub io_mode: IoMode,
 
-    /// Peers of one torrent that are served at a time, in turn; `unlimited` serves every one that asks.
+    /// What is fetched at most, in bytes a second, by all cores together; `unlimited` sets no bound.
+    /// Default: unlimited. Range: 1KiB to 1TiB.
+    /// Cost: none.
+    /// Too small: the line is not full. Too large: other users of the line wait.
+    pub download_limit: Limit,
+
+    /// What is sent at most, in bytes a second, by all cores together; `unlimited` sets no bound.
+    /// Default: unlimited. Range: 1KiB to 1TiB.
+    /// Cost: none.
+    /// Too small: peers wait although the line is not full. Too large: other users of the line wait.
+    pub upload_limit: Limit,
+
+    /// What is fetched at most from peers outside of local networks (RFC 1918, 3927, 4193), in bytes a second,
+    /// besides the limit for all.
+    /// Default: unlimited. Range: 1KiB to 1TiB.
+    /// Cost: none.
+    /// Too small: the line is not full. Too large: other users of the line wait.
+    pub internet_download_limit: Limit,
+
+    /// What is sent at most to peers outside of local networks, in bytes a second, besides the limit for all.
+    /// Default: unlimited. Range: 1KiB to 1TiB.
+    /// Cost: none.
+    /// Too small: peers wait although the line is not full. Too large: other users of the line wait.
+    pub internet_upload_limit: Limit,
+
+    /// What counts against the limits: `payload`, or `traffic`, which adds what TCP and IP need (3.7 %).
+    /// Default: payload.
+    /// Cost: none.
+    pub limits_count: LimitsCount,
+
+    /// Peers of one torrent that are served at a time; `unlimited` serves every one that asks, `by-rate` as
+    /// many as each take 2 KiB/s more than the one before.
     /// Default: unlimited. Range: 1 to 1000000.
     /// Cost: none by itself.
     /// Too small: the line is not full although peers wait. Too large: on a slow line every peer gets
     /// too little to pass on.
     pub upload_slots: UploadSlots,
+
+    /// Who is served where `upload_slots` is bounded and nothing is left to fetch: `round-robin` each in turn,
+    /// `fastest` those that take most, `anti-leech` those that have just begun or are nearly done. While
+    /// something is fetched, those are served that give most (BEP 3).
+    /// Default: round-robin.
+    /// Cost: none.
+    pub choking: Algorithm,
 
     /// Connections in all. Further ones are closed as they are accepted.
     /// Default: 10000. Range: 1 to 1000000.
@@ -141,10 +181,16 @@ impl Default for Config {
         Config {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 6881),
             cores: Auto::Auto,
-            arena_size: 64 << 20,
+            arena_size: 256 << 20,
             cache_size: Auto::Auto,
             io_mode: IoMode::Auto,
+            download_limit: Limit::Unlimited,
+            upload_limit: Limit::Unlimited,
+            internet_download_limit: Limit::Unlimited,
+            internet_upload_limit: Limit::Unlimited,
+            limits_count: LimitsCount::Payload,
             upload_slots: UploadSlots::Unlimited,
+            choking: Algorithm::RoundRobin,
             peers_max: 10_000,
             peers_per_address_max: 64,
             requests_per_peer_max: 2_000,
@@ -216,13 +262,21 @@ impl Config {
     }
 
     fn set_known(&mut self, name: &str, text: &str) -> Result<Option<()>, Expected> {
-        use value::{address, auto, cores, count, duration, io_mode, size, upload_slots};
+        use value::{
+            address, auto, choking, cores, count, duration, io_mode, limit, limits_count, size, upload_slots,
+        };
         match name {
             "listen" => self.listen = address(text)?,
             "cores" => self.cores = auto(text, cores)?,
             "arena_size" => self.arena_size = size(text, limits::ARENA_SIZE)?,
             "cache_size" => self.cache_size = auto(text, |text| size(text, limits::CACHE_SIZE))?,
             "io_mode" => self.io_mode = io_mode(text)?,
+            "download_limit" => self.download_limit = limit(text, limits::RATE)?,
+            "upload_limit" => self.upload_limit = limit(text, limits::RATE)?,
+            "internet_download_limit" => self.internet_download_limit = limit(text, limits::RATE)?,
+            "internet_upload_limit" => self.internet_upload_limit = limit(text, limits::RATE)?,
+            "limits_count" => self.limits_count = limits_count(text)?,
+            "choking" => self.choking = choking(text)?,
             "upload_slots" => self.upload_slots = upload_slots(text, limits::UPLOAD_SLOTS)?,
             "peers_max" => self.peers_max = count(text, limits::PEERS_MAX)?,
             "peers_per_address_max" => {
@@ -257,7 +311,16 @@ impl Config {
             ("arena_size", exact_size(self.arena_size)),
             ("cache_size", self.cache_size.clone().map(exact_size).to_string()),
             ("io_mode", value::write_io_mode(self.io_mode).to_owned()),
+            ("download_limit", self.download_limit.to_string()),
+            ("upload_limit", self.upload_limit.to_string()),
+            (
+                "internet_download_limit",
+                self.internet_download_limit.to_string(),
+            ),
+            ("internet_upload_limit", self.internet_upload_limit.to_string()),
+            ("limits_count", self.limits_count.to_string()),
             ("upload_slots", self.upload_slots.to_string()),
+            ("choking", value::write_choking(self.choking).to_owned()),
             ("peers_max", self.peers_max.to_string()),
             ("peers_per_address_max", self.peers_per_address_max.to_string()),
             ("requests_per_peer_max", self.requests_per_peer_max.to_string()),

@@ -18,6 +18,7 @@ mod saver;
 pub mod session;
 pub mod state;
 pub mod storage;
+
 pub mod torrent;
 pub mod torrent_file;
 pub mod units;

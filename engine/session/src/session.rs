@@ -23,7 +23,9 @@ use shoal_proto::info_hash::InfoHash;
 use shoal_proto::layout::FileIndex;
 use shoal_proto::metainfo::Metainfo;
 use shoal_proto::peer_id::PeerId;
-use shoal_shard::{Command, Counters, Failure, Fetch, Settings, Shard};
+use shoal_shard::{
+    Command, Counters, Direction, Failure, Fetch, Settings, Shard, Slots, Throttle, Throttles,
+};
 use shoal_uring::hash::pool;
 use shoal_uring::kernel::{self, Kernel};
 use shoal_uring::{Mailbox, Refused, descriptors, listen};
@@ -31,7 +33,7 @@ use shoal_world::{CoreIndex, EXTENT_LEN, FileStamp};
 use thiserror::Error;
 
 use crate::check::check;
-use crate::config::{Auto, Config, UploadSlots};
+use crate::config::{Auto, Config, Limit, LimitsCount, UploadSlots};
 use crate::core::{self, Message, Parts, Published, Request};
 use crate::machine::CpuMissing;
 use crate::saver::{self, Begun, Deed};
@@ -215,6 +217,7 @@ impl Session {
         let (messages, hears) = channel::unbounded();
         let peer_id = random_peer_id()?;
         let hashing = hashing_pool(config, &cpus)?;
+        let throttles = Arc::new(throttles(config));
         let began = Instant::now();
         let mut cores = Vec::with_capacity(cpus.len());
         for (index, (cpu, listener)) in cpus.iter().zip(listeners).enumerate() {
@@ -231,7 +234,7 @@ impl Session {
                 hashing: Some(Arc::clone(&hashing)),
                 began,
             };
-            let settings = settings(config, index, cpus.len(), peer_id)?;
+            let settings = settings(config, index, cpus.len(), peer_id, &throttles)?;
             let messages = messages.clone();
             core::spawn(Parts {
                 cpu: *cpu,
@@ -632,7 +635,13 @@ fn gone(kind: io::ErrorKind) -> StartError {
     StartError::System(io::Error::new(kind, "a core's thread did not start"))
 }
 
-fn settings(config: &Config, index: usize, cores: usize, peer_id: PeerId) -> io::Result<Settings> {
+fn settings(
+    config: &Config,
+    index: usize,
+    cores: usize,
+    peer_id: PeerId,
+    throttles: &Arc<Throttles>,
+) -> io::Result<Settings> {
     let share = |all: u32, descriptors_max: u32| all.min(descriptors_max).div_ceil(cores as u32);
     // Connections may take half of the descriptors there are and payload files a quarter, so that neither can leave
     // the other without; the rest is for rings, for checks, and for the program around this library.
@@ -645,9 +654,12 @@ fn settings(config: &Config, index: usize, cores: usize, peer_id: PeerId) -> io:
         peer_id,
         client: concat!("shoal/", env!("CARGO_PKG_VERSION")).to_owned(),
         upload_slots: match config.upload_slots {
-            UploadSlots::Unlimited => None,
-            UploadSlots::Limited(slots) => Some(slots),
+            UploadSlots::Unlimited => Slots::Unlimited,
+            UploadSlots::Limited(slots) => Slots::Fixed(slots),
+            UploadSlots::ByRate => Slots::ByRate,
         },
+        choking: config.choking,
+        throttles: Arc::clone(throttles),
         peers_max: share(config.peers_max, descriptors / 2),
         peers_per_address_max: config.peers_per_address_max,
         requests_per_peer_max: config.requests_per_peer_max,
@@ -657,6 +669,18 @@ fn settings(config: &Config, index: usize, cores: usize, peer_id: PeerId) -> io:
         seed: u64::from_le_bytes(seed),
         files_open_max: share(config.files_open_max, descriptors / 4),
     })
+}
+
+fn throttles(config: &Config) -> Throttles {
+    let direction = |all: Limit, internet: Limit| Direction {
+        all: Throttle::new(all.bytes_per_s()),
+        internet: Throttle::new(internet.bytes_per_s()),
+    };
+    Throttles {
+        download: direction(config.download_limit, config.internet_download_limit),
+        upload: direction(config.upload_limit, config.internet_upload_limit),
+        with_overhead: config.limits_count == LimitsCount::Traffic,
+    }
 }
 
 /// The threads that hash what is fetched, on the cores' own CPUs: they sleep while nothing is.

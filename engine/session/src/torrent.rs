@@ -303,6 +303,19 @@ impl Torrent {
         })
     }
 
+    /// Limits its rates from now on, in bytes a second, besides the limits of the session.
+    ///
+    /// # Errors
+    /// The core that fetches it is gone.
+    pub fn set_limits(&self, download: Option<u64>, upload: Option<u64>) -> Result<(), AddError> {
+        let info_hash = self.info_hash();
+        self.core.command(Command::Limit {
+            info_hash,
+            download,
+            upload,
+        })
+    }
+
     /// Fetches its pieces in this order from now on.
     ///
     /// # Errors

@@ -33,7 +33,7 @@ const NEW_WEIGHT: u32 = 3;
 
 /// How many peers of a torrent are unchoked at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Slots {
+pub enum Slots {
     /// Everybody who is interested.
     Unlimited,
     /// So many.
@@ -45,8 +45,7 @@ pub(crate) enum Slots {
 
 /// Whom to serve while seeding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(dead_code, reason = "what measures rates is being built")]
-pub(crate) enum Algorithm {
+pub enum Algorithm {
     /// Each in turn: a slot goes on when its peer got 20 MiB, a minute at least, and others wait.
     #[default]
     RoundRobin,
@@ -65,7 +64,6 @@ pub(crate) enum Change {
 
 /// A peer when slots are given anew.
 #[derive(Clone, Copy, Debug)]
-#[allow(dead_code, reason = "what measures rates is being built")]
 pub(crate) struct Candidate {
     pub(crate) socket: Socket,
     pub(crate) interested: bool,
@@ -106,11 +104,7 @@ pub(crate) struct Choker {
 }
 
 impl Choker {
-    pub(crate) fn new(slots: impl Into<Slots>) -> Choker {
-        Choker::with(slots.into(), Algorithm::default())
-    }
-
-    pub(crate) fn with(slots: Slots, algorithm: Algorithm) -> Choker {
+    pub(crate) fn new(slots: Slots, algorithm: Algorithm) -> Choker {
         Choker {
             slots,
             algorithm,
@@ -142,24 +136,9 @@ impl Choker {
         self.fill()
     }
 
-    /// Time for others: as many slots change hands as there are peers waiting, at most all.
-    pub(crate) fn rotate(&mut self) -> Vec<Change> {
-        let turns = self.waiting.len().min(self.served.len());
-        let mut changes = Vec::with_capacity(2 * turns);
-        for _ in 0..turns {
-            if let Some(Served { socket, .. }) = self.served.pop_front() {
-                changes.push(Change::Choke(socket));
-                self.waiting.push_back(socket);
-                changes.extend(self.fill());
-            }
-        }
-        changes
-    }
-
     /// Slots are given anew, by what everybody does; peers that are not among `candidates` lose theirs. Chokes come
     /// before unchokes.
-    #[allow(dead_code, reason = "what measures rates is being built")]
-    pub(crate) fn rotate_among(
+    pub(crate) fn rotate(
         &mut self,
         candidates: &[Candidate],
         fetching: bool,
@@ -274,12 +253,6 @@ impl Choker {
     fn serve(&mut self, socket: Socket) {
         let rotation = self.rotation;
         self.served.push_back(Served { socket, rotation });
-    }
-}
-
-impl From<Option<u32>> for Slots {
-    fn from(slots: Option<u32>) -> Slots {
-        slots.map_or(Slots::Unlimited, Slots::Fixed)
     }
 }
 

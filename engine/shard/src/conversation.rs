@@ -185,6 +185,7 @@ impl Shard {
         }
         conversation.unchoked = unchoked;
         if unchoked {
+            conversation.uploaded_before = conversation.uploaded_bytes;
             Message::Unchoke.encode(&mut conversation.outbox);
         } else {
             Message::Choke.encode(&mut conversation.outbox);

@@ -60,6 +60,15 @@ pub enum Command {
         /// Pieces by number; those that do not exist or are there are passed over.
         pieces: Vec<u32>,
     },
+    /// Limit the rates of a torrent, in bytes per second; `None`: no limit of its own.
+    Limit {
+        /// Which torrent.
+        info_hash: InfoHash,
+        /// What is fetched.
+        download: Option<u64>,
+        /// What is sent.
+        upload: Option<u64>,
+    },
     /// Serve a torrent no more: its peers are disconnected and its files closed.
     Remove {
         /// Which torrent.

@@ -30,6 +30,7 @@ pub(crate) use self::storing::{Durability, Paused, WriteUnderWay};
 use crate::buffers::{BufferId, Cut};
 use crate::picker::{Asker, Picker};
 use crate::shard::Shard;
+use crate::throttle::{Gate, Throttles};
 use crate::torrent::{Active, TorrentId};
 
 /// What a torrent needs as long as pieces are missing.
@@ -121,6 +122,24 @@ impl Shard {
         if download.choked && download.allowed.is_empty() {
             return;
         }
+        let Throttles {
+            download: limits,
+            with_overhead,
+            ..
+        } = &*self.settings.throttles;
+        let gate = Gate::new(
+            limits,
+            &active.throttles.download,
+            conversation.address.ip(),
+            *with_overhead,
+        );
+        let room = match gate.blocks(now) {
+            Ok(blocks) => room.min(blocks),
+            Err(at) => {
+                self.wait_until_open(socket, at);
+                return;
+            }
+        };
         let Fetching {
             picker,
             buffers,
@@ -152,12 +171,18 @@ impl Shard {
         };
         let mut blocks: Vec<Span> = Vec::with_capacity(room);
         picker.pick(asker, room, &mut self.rng, &mut begin, &mut blocks);
+        gate.charge(now, blocks.iter().map(|block| u64::from(block.len())).sum());
         for block in &blocks {
             download.ask(now, *block);
             Message::Request((*block).into()).encode(&mut conversation.outbox);
         }
+        // A portion was asked for: there may be room for another in a moment.
+        let more = blocks.len() == room && download.room(now) > 0;
         if hungry {
             self.hungry.insert(socket);
+        }
+        if more {
+            self.queue_asking(socket);
         }
         if !blocks.is_empty() {
             self.send_next(now, socket, ops);

@@ -34,14 +34,17 @@ mod picker;
 mod serving;
 mod settings;
 mod shard;
+mod throttle;
 mod timers;
 mod torrent;
 mod watch;
 mod wheel;
 
+pub use choker::{Algorithm, Slots};
 pub use counters::{Counters, PeerReport, Report, TorrentReport};
 pub use event::{Cause, Command, Event, Failure};
 pub use picker::{Order, Priority};
 pub use settings::Settings;
 pub use shard::Shard;
+pub use throttle::{Direction, Throttle, Throttles};
 pub use torrent::{Fetch, Seeding};

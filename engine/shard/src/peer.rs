@@ -11,7 +11,7 @@ use shoal_proto::message::{Decoder, PIECE_HEADER_LEN};
 use shoal_proto::peer_id::PeerId;
 use shoal_world::{Frame, Socket, Time};
 
-use crate::download::Download;
+use crate::download::{Download, Rate};
 use crate::hot::FrameKey;
 use crate::limits::RUN_BLOCKS_MIN;
 use crate::serving::Wanted;
@@ -94,6 +94,11 @@ pub(crate) struct Conversation {
     pub(crate) client: Option<Box<str>>,
     /// Bytes of blocks that it was sent.
     pub(crate) uploaded_bytes: u64,
+    /// How many of them before it was unchoked last.
+    pub(crate) uploaded_before: u64,
+    pub(crate) upload_rate: Rate,
+    /// When the conversation began.
+    pub(crate) joined: Time,
     pub(crate) received_at: Time,
     pub(crate) sent_at: Time,
 }
@@ -177,6 +182,9 @@ impl Conversation {
             peer_id,
             client: None,
             uploaded_bytes: 0,
+            uploaded_before: 0,
+            upload_rate: Rate::default(),
+            joined: now,
             received_at: now,
             sent_at: now,
         }

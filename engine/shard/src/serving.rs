@@ -135,14 +135,20 @@ impl Shard {
             if conversation.deficit == 0 {
                 return Turn::Again;
             }
-            let held = self.torrents.is_held(conversation.torrent);
-            if held {
+            let (torrent, ip) = (conversation.torrent, conversation.address.ip());
+            if self.torrents.is_held(torrent) {
                 return Turn::Done;
             }
             if self.reads.len() >= READS_MAX && !self.next_is_hot(socket) {
                 return Turn::NoRoom;
             }
-            let Some(payload) = self.plan(socket, ops) else {
+            let gate = self.upload_gate(torrent, ip);
+            let blocks_max = match gate.map(|gate| gate.blocks(now)) {
+                Some(Ok(blocks)) => blocks,
+                // It is planned all the same, a block at a time, and goes out when it may.
+                Some(Err(_)) | None => 1,
+            };
+            let Some(payload) = self.plan(socket, blocks_max, ops) else {
                 if self.cache.is_idle() && self.reads.is_empty() {
                     // All of the arena is free and still too small for one block: it can never be served.
                     self.refuse_first(socket);

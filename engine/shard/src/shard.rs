@@ -54,6 +54,9 @@ pub struct Shard {
     pub(crate) banned: Banned,
     /// Torrents that became complete in this turn.
     pub(crate) completed: Vec<TorrentId>,
+    /// Peers that wait for a throttle to open.
+    pub(crate) throttled: BTreeSet<Socket>,
+    pub(crate) opens_at: Option<Time>,
     pub(crate) call_at: Option<Time>,
     pub(crate) settle_at: Option<Time>,
     pub(crate) rng: Rng,
@@ -112,6 +115,8 @@ impl Shard {
             landed: Landed::default(),
             banned: Banned::default(),
             completed: Vec::new(),
+            throttled: BTreeSet::new(),
+            opens_at: None,
             call_at: None,
             settle_at: None,
             rng: Rng::new(settings.seed),
@@ -184,6 +189,11 @@ impl Shard {
             } => self.prioritise(now, info_hash, &priorities, ops),
             Command::Reorder { info_hash, order } => self.reorder(info_hash, order),
             Command::Expect { info_hash, pieces } => self.expect(now, info_hash, &pieces, ops),
+            Command::Limit {
+                info_hash,
+                download,
+                upload,
+            } => self.limit(info_hash, download, upload),
             Command::Remove { info_hash } => self.remove(now, info_hash, ops),
             Command::Stop => self.stop(now, ops),
         }
@@ -202,6 +212,7 @@ impl Shard {
             self.watch_at,
             self.rotate_at,
             self.call_at,
+            self.opens_at,
             self.settle_at,
             asks,
             again,

@@ -3,10 +3,12 @@
 use shoal_proto::message::Message;
 use shoal_world::{Op, Socket, Time};
 
+use crate::choker::Candidate;
 use crate::event::Event;
 use crate::limits::{KEEP_ALIVE_AFTER, LOOK_AFTER_FETCHING, LOOK_AFTER_MAX, ROTATE_EVERY};
 use crate::peer::{Peer, Upload};
 use crate::shard::{Accepting, Shard};
+use crate::torrent::TorrentId;
 
 /// What a look at a peer's deadlines found.
 enum Look {
@@ -35,6 +37,7 @@ impl Shard {
         if self.watch_at.is_some_and(|at| at <= now) {
             self.watch(now, ops);
         }
+        self.open_throttles(now, ops);
         self.call_due(now, ops);
         self.settle(now, ops);
         self.rotate(now, ops);
@@ -121,10 +124,12 @@ impl Shard {
             Some(at) if at <= now => {
                 self.rotate_at = None;
                 for id in std::mem::take(&mut self.rotating) {
+                    let candidates = self.candidates(now, id);
                     let Some(torrent) = self.torrents.active(id) else {
                         continue;
                     };
-                    let changes = torrent.choker.rotate();
+                    let fetching = torrent.wanted_left() > 0;
+                    let changes = torrent.choker.rotate(&candidates, fetching, now, &mut self.rng);
                     if torrent.choker.has_waiting() {
                         self.rotating.insert(id);
                     }
@@ -135,6 +140,30 @@ impl Shard {
             }
             _ => {}
         }
+    }
+
+    /// How the peers of a torrent do.
+    fn candidates(&mut self, now: Time, id: TorrentId) -> Vec<Candidate> {
+        let Some(active) = self.torrents.get(id) else {
+            return Vec::new();
+        };
+        let pieces = active.layout.pieces();
+        let candidate = |socket: &Socket| {
+            let talking = self.peers.talking(*socket)?;
+            let download = talking.download.as_deref();
+            let has = download.map_or(talking.pieces, |download| download.pieces.count());
+            Some(Candidate {
+                socket: *socket,
+                interested: talking.interested,
+                given_bytes_per_s: download.map_or(0, |download| download.rate.bytes_per_s(now)),
+                taken_bytes_per_s: talking.upload_rate.bytes_per_s(now),
+                taken_bytes_since_unchoke: talking.uploaded_bytes - talking.uploaded_before,
+                has_fraction: (u64::from(has) * 1_000 / u64::from(pieces)) as u32,
+                snubbed: download.is_some_and(|download| download.snubbed),
+                joined: talking.joined,
+            })
+        };
+        active.peers.iter().filter_map(candidate).collect()
     }
 
     /// Closes everything; [`Event::Stopped`] follows when the last connection is gone.

@@ -16,6 +16,7 @@ use crate::choker::Choker;
 use crate::fetching::Fetching;
 use crate::files::FileKey;
 use crate::picker::{Order, Priority};
+use crate::throttle::OwnThrottles;
 
 /// A torrent of this shard by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +72,7 @@ pub(crate) struct Active {
     pub(crate) downloaded_bytes: u64,
     /// What fetching it needs; `None`: there is nothing to fetch.
     pub(crate) fetching: Option<Box<Fetching>>,
+    pub(crate) throttles: OwnThrottles,
     /// Addresses of peers to connect to.
     pub(crate) candidates: Candidates,
     /// A file of it is being verified again: nothing is planned for its peers meanwhile, nor held.

@@ -18,6 +18,7 @@ use crate::files::{FileKey, Handle, Trust};
 use crate::limits::{WATCH_EVERY, WATCH_FILES_MAX};
 use crate::peer::{Source, Transmission, Upload};
 use crate::shard::Shard;
+use crate::throttle::OwnThrottles;
 use crate::torrent::{Active, FilePlace, Seeding, TorrentId};
 
 impl Shard {
@@ -62,7 +63,7 @@ impl Shard {
         let files: Vec<FilePlace> = files.collect();
         let complete = have.is_all();
         let peers = BTreeSet::new();
-        let choker = Choker::new(self.settings.upload_slots);
+        let choker = Choker::new(self.settings.upload_slots, self.settings.choking);
         let active = Active {
             info_hash,
             layout,
@@ -76,6 +77,7 @@ impl Shard {
             uploaded_bytes: 0,
             downloaded_bytes: 0,
             fetching: None,
+            throttles: OwnThrottles::default(),
             candidates: Candidates::default(),
             suspended: false,
         };

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use shoal_proto::peer_id::PeerId;
-use shoal_shard::Settings;
+use shoal_shard::{Algorithm, Settings, Slots};
 use shoal_world::CoreIndex;
 
 use super::daemon::{Daemon, Options};
@@ -29,13 +29,15 @@ pub fn settings() -> Settings {
         cores: 1,
         peer_id: PeerId::ours(*b"simulation00"),
         client: "shoal/simulated".to_owned(),
-        upload_slots: None,
+        upload_slots: Slots::Unlimited,
+        choking: Algorithm::RoundRobin,
         peers_max: 20_000,
         peers_per_address_max: 100,
         requests_per_peer_max: 250,
         handshake_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(180),
         send_stall_timeout: Duration::from_secs(60),
+        throttles: Default::default(),
         seed: 1,
         files_open_max: 10,
     }
@@ -58,25 +60,34 @@ pub fn options(simulation: &mut Simulation, cores: u16, seed: u64, drive: Drive)
         settings: settings(),
         seed,
         absent: Chance::NEVER,
+        errand: None,
     }
 }
 
 /// Puts a daemon on the stage and starts it.
 pub fn start(simulation: &mut Simulation, options: Options, torrents: &Rc<[Rc<Torrent>]>) {
+    let (ip, fetches) = (options.address.ip(), options.errand.is_some());
     let daemon = Daemon::new(&mut simulation.commons, options, torrents);
-    for torrent in torrents.iter() {
-        simulation.commons.taps.possesses(torrent, daemon.has(torrent));
+    let taps = &mut simulation.commons.taps;
+    if fetches {
+        taps.fetches(ip, torrents);
+    } else {
+        for torrent in torrents.iter() {
+            taps.possesses(ip, torrent, daemon.has(torrent));
+        }
     }
     simulation.add_daemon(daemon);
 }
 
-/// A peer that will come to the first daemon.
+/// A peer that will come to a daemon.
 #[derive(Debug)]
 pub struct Guest {
     /// Its host; guests may share one.
     pub host: u16,
     /// Its host's link.
     pub link: Link,
+    /// To which daemon it comes.
+    pub daemon: usize,
     /// What it does.
     pub behaviour: Box<dyn Behaviour>,
     /// Bytes that it reads at a time, and how long it rests then. `None`: everything at once.
@@ -93,7 +104,7 @@ pub fn invite(simulation: &mut Simulation, torrents: &Rc<[Rc<Torrent>]>, guest: 
     let ip = IpAddr::V4(Ipv4Addr::new(10, 1, a, b));
     simulation.commons.network.attach(ip, guest.link);
     let party = simulation.party_for_script();
-    let target = simulation.daemons[0].address();
+    let target = simulation.daemons[guest.daemon].address();
     let peer = SocketAddr::new(ip, 6881);
     let mut script = Script::new(party, peer, target, torrents, guest.behaviour, guest.seed);
     if let Some((bytes, rest)) = guest.appetite {

@@ -47,3 +47,6 @@ pub(super) const HASHING_MEMORY: RangeInclusive<u64> = 4 << 20..=16 << 30;
 
 /// The whole file is read into memory. The documented defaults are about 6 KiB.
 pub(super) const FILE_SIZE_MAX: u64 = 1 << 20;
+
+/// Below a kilobyte a second not one block passes in the time after which peers give up; a terabyte is no limit.
+pub(super) const RATE: RangeInclusive<u64> = 1 << 10..=1 << 40;

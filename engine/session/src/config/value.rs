@@ -4,6 +4,7 @@
 //! The same readers serve the configuration file and the command line.
 
 use crate::units;
+use shoal_shard::Algorithm;
 use shoal_uring::kernel::IoMode;
 use std::fmt;
 use std::net::SocketAddr;
@@ -24,8 +25,39 @@ pub enum Auto<T> {
 pub enum UploadSlots {
     /// Every interested peer.
     Unlimited,
-    /// This many, in turn.
+    /// This many.
     Limited(u32),
+    /// As many as take enough.
+    ByRate,
+}
+
+/// A limit of a rate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Limit {
+    /// None.
+    #[default]
+    Unlimited,
+    /// So many bytes a second.
+    BytesPerSecond(u64),
+}
+
+impl Limit {
+    /// The limit in bytes a second, if there is one.
+    pub fn bytes_per_s(self) -> Option<u64> {
+        match self {
+            Limit::Unlimited => None,
+            Limit::BytesPerSecond(limit) => Some(limit),
+        }
+    }
+}
+
+/// What counts against limits of rates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitsCount {
+    /// Blocks.
+    Payload,
+    /// Blocks and what TCP and IP add to them.
+    Traffic,
 }
 
 /// What a setting takes; `Display` completes the sentence "it takes …".
@@ -43,6 +75,8 @@ enum Form {
     Count(RangeInclusive<u64>),
     Duration(RangeInclusive<Duration>),
     IoMode,
+    /// One of these words.
+    Words(&'static str),
     Size(RangeInclusive<u64>),
 }
 
@@ -75,6 +109,7 @@ impl fmt::Display for Expected {
                     time(range.end())
                 )?;
             }
+            Form::Words(words) => out.write_str(words)?,
             Form::IoMode => write!(out, "auto, direct or buffered")?,
             Form::Size(range) => {
                 write!(
@@ -146,9 +181,47 @@ pub(super) fn upload_slots(text: &str, range: RangeInclusive<u64>) -> Result<Upl
     if text == "unlimited" {
         return Ok(UploadSlots::Unlimited);
     }
+    if text == "by-rate" {
+        return Ok(UploadSlots::ByRate);
+    }
     count(text, range)
         .map(UploadSlots::Limited)
+        .map_err(|expected| expected.or("unlimited or by-rate"))
+}
+
+/// A size, with or without `/s`, or the word `unlimited`.
+pub(super) fn limit(text: &str, range: RangeInclusive<u64>) -> Result<Limit, Expected> {
+    if text == "unlimited" {
+        return Ok(Limit::Unlimited);
+    }
+    size(text.strip_suffix("/s").unwrap_or(text), range)
+        .map(Limit::BytesPerSecond)
         .map_err(|expected| expected.or("unlimited"))
+}
+
+pub(super) fn limits_count(text: &str) -> Result<LimitsCount, Expected> {
+    match text {
+        "payload" => Ok(LimitsCount::Payload),
+        "traffic" => Ok(LimitsCount::Traffic),
+        _ => Err(Expected::form(Form::Words("payload or traffic"))),
+    }
+}
+
+pub(super) fn choking(text: &str) -> Result<Algorithm, Expected> {
+    match text {
+        "round-robin" => Ok(Algorithm::RoundRobin),
+        "fastest" => Ok(Algorithm::Fastest),
+        "anti-leech" => Ok(Algorithm::AntiLeech),
+        _ => Err(Expected::form(Form::Words("round-robin, fastest or anti-leech"))),
+    }
+}
+
+pub(super) fn write_choking(algorithm: Algorithm) -> &'static str {
+    match algorithm {
+        Algorithm::RoundRobin => "round-robin",
+        Algorithm::Fastest => "fastest",
+        Algorithm::AntiLeech => "anti-leech",
+    }
 }
 
 /// Reads CPU numbers: single ones and ranges, separated by commas, in any order, none twice.
@@ -205,7 +278,26 @@ impl fmt::Display for UploadSlots {
         match self {
             UploadSlots::Unlimited => out.write_str("unlimited"),
             UploadSlots::Limited(slots) => slots.fmt(out),
+            UploadSlots::ByRate => out.write_str("by-rate"),
         }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Limit::Unlimited => out.write_str("unlimited"),
+            Limit::BytesPerSecond(limit) => out.write_str(&units::exact_size(*limit)),
+        }
+    }
+}
+
+impl fmt::Display for LimitsCount {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            LimitsCount::Payload => "payload",
+            LimitsCount::Traffic => "traffic",
+        })
     }
 }
 

@@ -29,8 +29,10 @@ impl Transmission {
 
 impl Shard {
     /// Plans the rest of a run that the socket did not take, or the next run. Payload bytes planned; `None`: no room.
-    pub(super) fn plan(&mut self, socket: Socket, ops: &mut Vec<Op>) -> Option<u32> {
+    /// `blocks_max` is what may pass at a time.
+    pub(super) fn plan(&mut self, socket: Socket, blocks_max: usize, ops: &mut Vec<Op>) -> Option<u32> {
         let conversation = self.peers.talking(socket)?;
+        let blocks_max = blocks_max.min(conversation.run_blocks);
         match &mut conversation.upload {
             Upload::Resuming(rest) if rest.is_unplanned() => {
                 // Out of its place while its source is looked for.
@@ -45,7 +47,9 @@ impl Shard {
                 }
                 planned.then_some(payload)
             }
-            _ => self.plan_framed(socket).or_else(|| self.plan_cold(socket, ops)),
+            _ => self
+                .plan_framed(socket, blocks_max)
+                .or_else(|| self.plan_cold(socket, blocks_max, ops)),
         }
     }
 
@@ -106,7 +110,7 @@ impl Shard {
     }
 
     /// A run out of the hot cache: as many of the next requests as follow each other in one framed extent.
-    fn plan_framed(&mut self, socket: Socket) -> Option<u32> {
+    fn plan_framed(&mut self, socket: Socket, blocks_max: usize) -> Option<u32> {
         let conversation = self.peers.talking(socket)?;
         let torrent = conversation.torrent;
         let active = self.torrents.active(torrent)?;
@@ -117,7 +121,7 @@ impl Shard {
         })?;
         let mut place = first.place;
         let mut blocks = Vec::with_capacity(RUN_BLOCKS_MAX);
-        while blocks.len() < conversation.run_blocks
+        while blocks.len() < blocks_max
             && let Some(next) = conversation.requests.front()
             && FramedBlock::of(&active.layout, *next)
                 == Some(FramedBlock {
@@ -150,9 +154,9 @@ impl Shard {
     }
 
     /// A run out of the arena: the next requests, up to the edge of an extent once that is worth a send.
-    fn plan_cold(&mut self, socket: Socket, ops: &mut Vec<Op>) -> Option<u32> {
+    fn plan_cold(&mut self, socket: Socket, blocks_max: usize, ops: &mut Vec<Op>) -> Option<u32> {
         let conversation = self.peers.talking(socket)?;
-        let (torrent, blocks_max) = (conversation.torrent, conversation.run_blocks);
+        let torrent = conversation.torrent;
         let mut run = Run {
             blocks: Vec::new(),
             source: Source::Unplanned,

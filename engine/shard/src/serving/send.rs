@@ -6,7 +6,7 @@ use shoal_world::{Errno, Gather, Op, Socket, Time};
 
 use super::plan::Wanted;
 use super::{Fill, all_valid};
-use crate::cache::ExtentKey;
+use crate::cache::{Cache, ExtentKey};
 use crate::hot::{FrameKey, blocks_of};
 use crate::limits::{RUN_BLOCKS_MAX, RUN_BLOCKS_MIN};
 use crate::peer::{Conversation, Peer, Run, Source, Transmission, Upload};
@@ -34,8 +34,9 @@ impl Conversation {
         });
     }
 
-    /// What is to go out next, if it is there: the rest of what was begun, else control messages and the first run.
-    fn next_transmission(&mut self, ready: impl Fn(&Run) -> bool) -> Option<Transmission> {
+    /// What is to go out next, if it is there: the rest of what was begun, else control messages and the first run, if one
+    /// may begin.
+    fn next_transmission(&mut self, ready: impl Fn(&Run) -> bool, may_begin: bool) -> Option<Transmission> {
         match std::mem::replace(&mut self.upload, Upload::Idle) {
             Upload::Idle => {}
             Upload::Resuming(rest) if rest.run.as_ref().is_none_or(&ready) => return Some(rest),
@@ -48,7 +49,7 @@ impl Conversation {
         // A framed run goes out by itself: it is not gathered.
         let along = |run: &Run| control.is_empty() || matches!(run.source, Source::Arena { .. });
         let run = match self.planned.front() {
-            Some(run) if ready(run) && along(run) => self.planned.pop_front(),
+            Some(run) if may_begin && ready(run) && along(run) => self.planned.pop_front(),
             _ => None,
         };
         let nothing = control.is_empty() && run.is_none();
@@ -63,22 +64,43 @@ impl Conversation {
 impl Shard {
     /// Sends what is ready for a peer, unless a send is under way.
     pub(crate) fn send_next(&mut self, now: Time, socket: Socket, ops: &mut Vec<Op>) {
-        let cache = &self.cache;
-        let ready = |run: &Run| match &run.source {
-            Source::Unplanned => false,
-            Source::Arena { needs, .. } => all_valid(cache, needs),
-            Source::Framed { .. } => true,
-        };
         let Some(conversation) = self.peers.talking(socket) else {
             return;
         };
         if let Some(active) = self.torrents.get(conversation.torrent) {
             conversation.write_metadata(&active.info);
         }
-        let Some(mut transmission) = conversation.next_transmission(ready) else {
+        let (torrent, ip) = (conversation.torrent, conversation.address.ip());
+        let begins = matches!(conversation.upload, Upload::Idle)
+            && conversation
+                .planned
+                .front()
+                .is_some_and(|run| is_ready(&self.cache, run));
+        let opens_at = if begins {
+            self.upload_opens_at(now, torrent, ip)
+        } else {
+            None
+        };
+        if let Some(at) = opens_at {
+            self.wait_until_open(socket, at);
+        }
+        let cache = &self.cache;
+        let Some(conversation) = self.peers.talking(socket) else {
             return;
         };
-        let torrent = conversation.torrent;
+        let Some(mut transmission) =
+            conversation.next_transmission(|run| is_ready(cache, run), opens_at.is_none())
+        else {
+            return;
+        };
+        if let Some(run) = transmission.run.as_ref().filter(|_| begins)
+            && let Some(gate) = self.upload_gate(torrent, ip)
+        {
+            gate.charge(now, run.payload_len().into());
+        }
+        let Some(conversation) = self.peers.talking(socket) else {
+            return;
+        };
         conversation.stalled_since.get_or_insert(now);
         if let Some(Run {
             source: Source::Arena { needs, promote },
@@ -237,7 +259,7 @@ impl Shard {
             conversation.stalled_since = None;
         }
         if let Some(run) = &transmission.run {
-            self.count_run(socket, run);
+            self.count_run(now, socket, run);
         }
         self.release_transmission(transmission, ops);
         self.queue_turn(socket);
@@ -245,7 +267,7 @@ impl Shard {
     }
 
     /// A whole run went out: it counts, and the next may be larger.
-    fn count_run(&mut self, socket: Socket, run: &Run) {
+    fn count_run(&mut self, now: Time, socket: Socket, run: &Run) {
         let payload = u64::from(run.payload_len());
         self.counters.uploaded_bytes += payload;
         if matches!(run.source, Source::Framed { .. }) {
@@ -255,6 +277,7 @@ impl Shard {
             return;
         };
         conversation.uploaded_bytes += payload;
+        conversation.upload_rate.add(now, payload);
         conversation.run_blocks = (conversation.run_blocks * 2).min(RUN_BLOCKS_MAX);
         if let Some(active) = self.torrents.active(conversation.torrent) {
             active.uploaded_bytes += payload;
@@ -310,6 +333,15 @@ impl Shard {
         }
         self.queue_turn(socket);
         self.send_next(now, socket, ops);
+    }
+}
+
+/// Whether everything that a run is sent from is there.
+fn is_ready(cache: &Cache, run: &Run) -> bool {
+    match &run.source {
+        Source::Unplanned => false,
+        Source::Arena { needs, .. } => all_valid(cache, needs),
+        Source::Framed { .. } => true,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use shoal_shard::Settings;
+use shoal_shard::{Algorithm, Settings, Slots};
 
 use super::super::Simulation;
 use super::super::cast::{self, Guest};
@@ -50,6 +50,7 @@ pub(super) fn simulation(seed: u64, dice: &mut Dice) -> (Simulation, Rc<[Rc<Torr
         let guest = Guest {
             host,
             link: link(dice),
+            daemon: 0,
             behaviour: behaviour(&torrent, &has, &settings, dice),
             appetite: (dice.below(5) == 0)
                 .then(|| (dice.within(500..=60_000) as usize, Duration::from_millis(100))),
@@ -69,6 +70,7 @@ pub(super) fn simulation(seed: u64, dice: &mut Dice) -> (Simulation, Rc<[Rc<Torr
         let guest = Guest {
             host: 100,
             link: Link::FAST,
+            daemon: 0,
             behaviour: Box::new(Fetcher::new(wishes)),
             appetite: None,
             arrives: FAULTS_END + dice.duration(Duration::ZERO..=Duration::from_secs(5)),
@@ -82,7 +84,13 @@ pub(super) fn simulation(seed: u64, dice: &mut Dice) -> (Simulation, Rc<[Rc<Torr
 /// What an operator may choose, from the narrow to the generous.
 fn settings(dice: &mut Dice) -> Settings {
     Settings {
-        upload_slots: dice.pick(&[None, None, Some(1), Some(4)]),
+        upload_slots: dice.pick(&[
+            Slots::Unlimited,
+            Slots::Unlimited,
+            Slots::Fixed(1),
+            Slots::Fixed(4),
+        ]),
+        choking: Algorithm::RoundRobin,
         peers_max: dice.pick(&[6, 30, 1000]),
         peers_per_address_max: dice.pick(&[1, 3, 100]),
         requests_per_peer_max: dice.pick(&[50, 250, 500]),
