@@ -3,22 +3,22 @@
 //! Nothing is decided here and nothing is opened; values that the engine also takes from its configuration file stay
 //! text, so that one reader with one sentence serves both.
 
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use shoal::units;
 use std::path::PathBuf;
 
 /// Shown by `shoal --help`; scripts rely on it.
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done; for check: every piece is there and right
-  1  check only: pieces are missing or wrong
+  0  done; for check and download: every piece is there and right
+  1  check: pieces are missing or wrong; download: stopped before the end
   2  bad input: arguments, files, configuration; nothing was written
   3  this machine refuses: io_uring, an address in use, no room to write
 
 Results go to stdout, diagnostics and progress to stderr. Progress is shown
 on a terminal only; NO_COLOR turns colours off. Every command takes --json.";
 
-/// Seeds BitTorrent at the speed of the machine: make, look at, check and serve torrents.
+/// BitTorrent at the speed of the machine: make, look at, check, serve and fetch torrents.
 #[derive(Debug, Parser)]
 #[command(name = "shoal", version, after_help = EXIT_CODES, disable_help_subcommand = true, max_term_width = 100)]
 pub(crate) struct Arguments {
@@ -44,7 +44,7 @@ pub(crate) enum Command {
     Seed(Seed),
     /// Make a torrent of a file or folder and serve it, in one step
     Share(Share),
-    /// Fetch a torrent
+    /// Fetch a torrent; called again, go on where it stopped
     Download(Download),
     /// Check or show the configuration
     Config(Config),
@@ -227,14 +227,51 @@ pub(crate) struct Share {
     pub(crate) settings: Settings,
 }
 
+const DOWNLOAD_HELP: &str = "\
+Called again, it goes on where it was: what is finished is remembered in
+DIR/.shoal-INFOHASH.state, and what changed since is checked. That file is
+removed when all that is wanted is there; a later call checks the data
+instead. Nothing that exists is truncated: a longer file in the place of one
+of the torrent's is an error (exit 2).
+
+--files takes paths as `shoal show` prints them, or patterns: * and ? stand
+for any characters, [ab] for one of them, {a,b} for one of several. * also
+stands for /, so '*.mkv' is every such file. Pieces are fetched whole, so the
+ends of neighbouring files may come along.
+
+The line `ready ADDR:PORT` is printed once peers can connect. If port 6881
+is taken and --listen was not given, any free one is used.
+
+SIGINT or SIGTERM stops cleanly: exit 1 if something is missing, 0 while it
+seeds; a second one stops at once.
+
+--json prints one event on each line, \"event\" being
+  started      name, info_hash, out, size_bytes, pieces, pieces_have,
+               bytes_done, bytes_wanted
+  ready        address
+  progress     once a second: state (fetching, waiting, paused), bytes_done,
+               bytes_wanted, download_bytes_per_s, upload_bytes_per_s, peers
+  paused       reason; it is tried again every few seconds
+  resumed
+  peer_banned  address; it sent wrong bytes
+  warning      message
+  finished     bytes_done, seconds
+  stopped      always the last: complete, bytes_done, bytes_wanted,
+               downloaded_bytes, uploaded_bytes
+
+Examples:
+  shoal download debian.torrent --out . --peer 192.0.2.1:6881
+  shoal download series.torrent --out /srv --files '*/Season 1/*' --sequential
+  shoal download big.torrent --out /srv --seed --json | jq -r .event";
+
 #[derive(Debug, Args)]
-#[command(args_override_self = true)]
+#[command(args_override_self = true, after_help = DOWNLOAD_HELP)]
 pub(crate) struct Download {
     /// Torrent file
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
 
-    /// Folder to write to
+    /// Folder to write to; made if it is missing
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) out: PathBuf,
 
@@ -242,12 +279,41 @@ pub(crate) struct Download {
     #[arg(long = "peer", value_name = "ADDR:PORT")]
     pub(crate) peers: Vec<String>,
 
-    /// Serve it when it is complete
+    /// Fetch only files whose path matches; may be given several times [default: all]
+    #[arg(long = "files", value_name = "GLOB")]
+    pub(crate) globs: Vec<String>,
+
+    /// Fetch pieces from the first to the last instead of the rarest first
+    #[arg(long)]
+    pub(crate) sequential: bool,
+
+    /// Serve it when it is complete, until stopped
     #[arg(long)]
     pub(crate) seed: bool,
 
+    /// How room is taken on the disk: all in advance, or as it is written
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Preallocate::Full)]
+    pub(crate) preallocate: Preallocate,
+
+    /// Name files NAME.part until everything is there
+    #[arg(long)]
+    pub(crate) part: bool,
+
+    /// Folder for the file that remembers what is there [default: that of --out]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) state: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) settings: Settings,
+}
+
+/// Where the bytes of files are before they are written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Preallocate {
+    /// Room is taken as it is written
+    Sparse,
+    /// What does not fit is known before it is fetched
+    Full,
 }
 
 /// Settings of the engine that have an option; those not given come from the configuration file or its defaults.

@@ -7,6 +7,8 @@ use shoal::config::ConfigError;
 use shoal::create::CreateError;
 use shoal::printable::PrintablePath;
 use shoal::session::StartError;
+use shoal::state::StateError;
+use shoal::storage::StorageError;
 use shoal::torrent_file::TorrentFileError;
 use std::fmt;
 use std::path::Path;
@@ -68,6 +70,29 @@ impl From<CreateError> for Failure {
         match error {
             CreateError::Unwritable { .. } => Failure::refused(error),
             _ => Failure::bad_input(error),
+        }
+    }
+}
+
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Failure {
+        match error {
+            // Found before anything is made.
+            StorageError::Longer { .. }
+            | StorageError::NotRegular { .. }
+            | StorageError::NotFolder { .. }
+            | StorageError::LeadsOutside { .. }
+            | StorageError::Occupied { .. } => Failure::bad_input(error),
+            _ => Failure::refused(error),
+        }
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Failure {
+        match error {
+            StateError::Newer { .. } | StateError::Damaged { .. } => Failure::bad_input(error),
+            _ => Failure::refused(error),
         }
     }
 }

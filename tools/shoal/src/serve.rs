@@ -9,7 +9,7 @@ use serde_json::json;
 use shoal::check::{Cancelled, Findings, check};
 use shoal::config::Config;
 use shoal::printable::{Printable, PrintablePath};
-use shoal::session::{Event, PeerReport, Session, Stats, TorrentReport};
+use shoal::session::{Event, PeerReport, Session, StartError, Stats, TorrentReport};
 use shoal::units::rounded_size;
 use shoal_proto::metainfo::Metainfo;
 use std::io::{IsTerminal, stderr};
@@ -35,6 +35,40 @@ impl Serving {
             stop_requests: signals::stop_requests()?,
             session: Session::start(config)?,
             json,
+        })
+    }
+
+    /// As [`Serving::start`], on another port when somebody has the one of the settings and nobody asked for it.
+    pub(crate) fn start_beside_others(config: &Config, json: bool) -> Result<Serving, Failure> {
+        let stop_requests = signals::stop_requests()?;
+        let session = match Session::start(config) {
+            Err(StartError::Listen { .. }) => {
+                let mut elsewhere = config.clone();
+                elsewhere.listen.set_port(0);
+                Session::start(&elsewhere)
+            }
+            started => started,
+        };
+        Ok(Serving {
+            stop_requests,
+            session: session?,
+            json,
+        })
+    }
+
+    /// Ends all that is served, does something to its files, and starts again where peers know it.
+    pub(crate) fn restart(
+        self,
+        config: &Config,
+        meanwhile: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<Serving, Failure> {
+        let mut config = config.clone();
+        config.listen = self.session.local_addr();
+        self.session.stop();
+        meanwhile()?;
+        Ok(Serving {
+            session: Session::start(&config)?,
+            ..self
         })
     }
 
@@ -64,6 +98,12 @@ impl Serving {
     /// Says `ready` and serves until SIGINT or SIGTERM.
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         self.tell_ready()?;
+        self.go_on()?;
+        self.stop()
+    }
+
+    /// Serves until SIGINT or SIGTERM, once it was said that it does.
+    pub(crate) fn go_on(&self) -> Result<(), Failure> {
         let line = stderr().is_terminal().then(StatusLine::new);
         let ticks = if line.is_some() {
             tick(STATUS_PERIOD)
@@ -87,8 +127,7 @@ impl Serving {
                 }
             }
         }
-        drop(line);
-        self.stop()
+        Ok(())
     }
 
     /// Closes everything; a clean end.
@@ -122,7 +161,8 @@ impl Serving {
         Ok(Exit::Done)
     }
 
-    fn tell_ready(&self) -> Result<(), Failure> {
+    /// Says where peers can connect.
+    pub(crate) fn tell_ready(&self) -> Result<(), Failure> {
         let address = self.session.local_addr().to_string();
         if self.json {
             output::json(&json!({ "event": "ready", "address": address }))
@@ -145,7 +185,8 @@ impl Serving {
     }
 }
 
-fn sentence(event: &Event) -> String {
+/// What happened, for a person.
+pub(crate) fn sentence(event: &Event) -> String {
     match event {
         Event::TorrentFailed { name, failure, .. } => {
             let failure = failure.to_string();

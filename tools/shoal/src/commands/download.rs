@@ -1,53 +1,100 @@
 //! `shoal download`.
+//!
+//! The order of things: what was asked for is understood before anything is touched; the engine starts, so that a refusal
+//! is known early; the state is opened, files are made and looked at; then it is fetched until all that is wanted
+//! is there, and the files get their names. What is shown meanwhile is the business of [`display`].
+//!
+//! Invariants: bad input leaves nothing behind; a stop at any point can be gone on from with the same command; the state
+//! file goes when nothing depends on it any more.
 
-use crate::args::Download as Arguments;
+mod display;
+mod meter;
+mod selection;
+mod upkeep;
+
+use crate::args::{Download as Arguments, Preallocate};
 use crate::failure::{Exit, Failure};
 use crate::output;
-use crate::serve::Serving;
+use crate::progress::Bar;
+use crate::serve::{self, Serving};
 use crate::settings;
-use serde_json::json;
+use crossbeam::channel::{select, tick};
+use display::{Display, Status};
+use selection::Selection;
 use shoal::config::Config;
-use shoal::printable::Printable;
-use shoal::state::Store;
-use shoal::storage::{Place, Preallocation};
-use shoal::torrent::{BeginError, Fetching, Torrent, TorrentEvent, Wishes};
+use shoal::printable::{Printable, PrintablePath};
+use shoal::session::Event;
+use shoal::storage::{Place, Preallocation, StorageError};
+use shoal::torrent::{BeginError, Fetching, Order, Torrent, TorrentEvent, Wishes};
 use shoal::torrent_file;
 use shoal_proto::metainfo::Metainfo;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+use upkeep::State;
 
-use crossbeam::channel::select;
+/// How often it is looked at how far the fetch is.
+const LOOK_PERIOD: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<Exit, Failure> {
     let config = settings::config(&arguments.settings)?;
-    let metainfo = Arc::new(torrent_file::read(&arguments.file)?);
-    let peers = peers(&arguments.peers)?;
-    let serving = Serving::start(&config, json)?;
-    let fetching = begin(&serving, &metainfo, arguments, &config);
-    let mut fetching = match fetching {
-        Ok(fetching) => fetching,
-        Err(BeginError::Cancelled) => return serving.stop(),
-        Err(error) => {
-            serving.stop()?;
-            return Err(Failure::refused(error));
-        }
+    let metainfo = Arc::new(torrent(&arguments.file)?);
+    let plan = Plan {
+        peers: peers(&arguments.peers)?,
+        selection: Selection::of(&metainfo, &arguments.globs)?,
+        order: if arguments.sequential {
+            Order::Sequential
+        } else {
+            Order::RarestFirst
+        },
+        place: Place {
+            root: arguments.out.clone(),
+            part_suffix: arguments.part,
+            preallocation: match arguments.preallocate {
+                Preallocate::Sparse => Preallocation::Sparse,
+                Preallocate::Full => Preallocation::Full,
+            },
+            data_expected: false,
+        },
+        seed: arguments.seed,
+        metainfo,
+        config,
     };
-    fetching.peers = peers;
-    let torrent = serving.session.add(fetching).map_err(Failure::bad_input)?;
-    let exit = fetch(&serving, &torrent, json)?;
-    if exit == Exit::Done && arguments.seed {
-        return serving.run();
+    let settings = &arguments.settings;
+    let serving = if settings.listen.is_some() || settings.config.is_some() {
+        Serving::start(&plan.config, json)?
+    } else {
+        Serving::start_beside_others(&plan.config, json)?
+    };
+    let folder = arguments.state.as_ref().unwrap_or(&arguments.out);
+    let state = State::open(&arguments.out, folder, &plan.metainfo)?;
+    plan.run(serving, state, json)
+}
+
+/// The torrent of a file. Of a link there is only a sentence to say.
+fn torrent(file: &Path) -> Result<Metainfo, Failure> {
+    let is_magnet = file
+        .to_str()
+        .and_then(|text| text.get(..7))
+        .is_some_and(|start| start.eq_ignore_ascii_case("magnet:"));
+    if is_magnet {
+        return Err(Failure::bad_input(
+            "magnet links cannot be downloaded by this version of shoal; give the torrent file",
+        ));
     }
-    serving.stop()?;
-    Ok(exit)
+    Ok(torrent_file::read(file)?)
 }
 
 fn peers(texts: &[String]) -> Result<Vec<SocketAddr>, Failure> {
     let peer = |text: &String| {
-        text.parse().map_err(|_| {
+        let address = text
+            .parse()
+            .ok()
+            .filter(|address: &SocketAddr| address.port() != 0);
+        address.ok_or_else(|| {
             Failure::bad_input(format!(
-                "--peer: `{}`: it takes ADDR:PORT, such as 192.0.2.1:6881",
+                "--peer: `{}`: it takes ADDR:PORT, such as 192.0.2.1:6881 or [2001:db8::1]:6881",
                 Printable(text)
             ))
         })
@@ -55,51 +102,190 @@ fn peers(texts: &[String]) -> Result<Vec<SocketAddr>, Failure> {
     texts.iter().map(peer).collect()
 }
 
-fn begin(
-    serving: &Serving,
-    metainfo: &Arc<Metainfo>,
-    arguments: &Arguments,
-    config: &Config,
-) -> Result<Fetching, BeginError> {
-    let place = Place {
-        root: arguments.out.clone(),
-        part_suffix: false,
-        preallocation: Preallocation::Full,
-        data_expected: false,
-    };
-    std::fs::create_dir_all(&arguments.out).ok();
-    let store = Arc::new(Store::open(&state_file(&arguments.out, metainfo))?);
-    let bar = crate::progress::Bar::checking(metainfo);
-    let watch = serving.watch(&bar);
-    Fetching::begin(
-        Arc::clone(metainfo),
-        place,
-        Wishes::default(),
-        store,
-        &config.scan_options(),
-        &watch,
-    )
+/// What is to be done, understood and valid.
+struct Plan {
+    config: Config,
+    metainfo: Arc<Metainfo>,
+    selection: Selection,
+    order: Order,
+    place: Place,
+    peers: Vec<SocketAddr>,
+    seed: bool,
 }
 
-fn state_file(out: &Path, metainfo: &Metainfo) -> std::path::PathBuf {
-    out.join(format!(".shoal-{}.state", metainfo.info_hash()))
+/// How a fetch ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Complete,
+    Stopped,
 }
 
-/// Waits until everything is there.
-fn fetch(serving: &Serving, torrent: &Torrent, json: bool) -> Result<Exit, Failure> {
-    loop {
-        select! {
-            recv(serving.stop_requests) -> _ => return Ok(Exit::Incomplete),
-            recv(torrent.events()) -> event => match event {
-                Ok(TorrentEvent::Finished) | Err(_) => {
-                    if json {
-                        output::json(&json!({ "event": "finished" }))?;
-                    }
-                    return Ok(Exit::Done);
-                }
-                Ok(TorrentEvent::Failed(failure)) => return Err(Failure::refused(failure)),
-                Ok(other) => output::diagnostic(format!("{other:?}")),
-            },
+impl Plan {
+    fn run(&self, serving: Serving, state: State, json: bool) -> Result<Exit, Failure> {
+        let fetching = match self.begin(&serving, &state) {
+            Ok(fetching) => fetching,
+            Err(BeginError::Cancelled) => {
+                serving.session.stop();
+                state.forget_if_new();
+                output::diagnostic(
+                    "stopped before it was known what is there; the same command begins again",
+                );
+                return Ok(Exit::Incomplete);
+            }
+            Err(error) => {
+                serving.session.stop();
+                let failure = failure(error, &state);
+                state.forget_if_new();
+                return Err(failure);
+            }
+        };
+        let mut display = Display::new(&self.metainfo, &self.selection, json);
+        display.started(fetching.have(), &self.place.root)?;
+        if !self.seed && self.selection.is_within(fetching.have()) {
+            serving.session.stop();
+            return self.end_complete(&state, &mut display);
         }
+        self.fetch_and_serve(serving, fetching, &state, &mut display)
+    }
+
+    /// Makes the files and finds out what is in them.
+    fn begin(&self, serving: &Serving, state: &State) -> Result<Fetching, BeginError> {
+        let bar = Bar::looking(&self.metainfo);
+        let wishes = Wishes {
+            priorities: self.selection.priorities.clone(),
+            order: self.order,
+        };
+        let mut fetching = Fetching::begin(
+            Arc::clone(&self.metainfo),
+            self.place.clone(),
+            wishes,
+            Arc::clone(&state.store),
+            &self.config.scan_options(),
+            &serving.watch(&bar),
+        )?;
+        fetching.peers.clone_from(&self.peers);
+        Ok(fetching)
+    }
+
+    fn fetch_and_serve(
+        &self,
+        serving: Serving,
+        fetching: Fetching,
+        state: &State,
+        display: &mut Display<'_>,
+    ) -> Result<Exit, Failure> {
+        let complete = self.selection.is_within(fetching.have());
+        let torrent = serving.session.add(fetching).map_err(Failure::bad_input)?;
+        serving.tell_ready()?;
+        let end = if complete {
+            End::Complete
+        } else {
+            self.fetch(&serving, &torrent, display)?
+        };
+        display.look(&status(&torrent))?;
+        if end == End::Stopped {
+            serving.session.stop();
+            display.stopped(&torrent.have())?;
+            return Ok(Exit::Incomplete);
+        }
+        if !self.seed {
+            serving.session.stop();
+            return self.end_complete(state, display);
+        }
+        display.finished()?;
+        let (serving, torrent) = self.name_and_go_on(serving, torrent, state)?;
+        serving.go_on()?;
+        display.look(&status(&torrent))?;
+        serving.session.stop();
+        display.ended_seeding()?;
+        Ok(Exit::Done)
+    }
+
+    /// Waits until all that is wanted is there, or somebody says stop.
+    fn fetch(&self, serving: &Serving, torrent: &Torrent, display: &mut Display<'_>) -> Result<End, Failure> {
+        let looks = tick(LOOK_PERIOD);
+        loop {
+            select! {
+                recv(serving.stop_requests) -> _ => return Ok(End::Stopped),
+                recv(serving.session.events()) -> event => match event {
+                    // The torrent says the same of itself.
+                    Ok(Event::TorrentFailed { .. }) => {}
+                    Ok(event @ Event::FileVerified { .. }) => display.warning(&serve::sentence(&event))?,
+                    Ok(Event::CoreBroken) | Err(_) => return Err(Failure::refused(serve::sentence(&Event::CoreBroken))),
+                },
+                recv(torrent.events()) -> event => match event {
+                    Ok(TorrentEvent::Finished) => return Ok(End::Complete),
+                    Ok(event) => tell(event, display)?,
+                    Err(_) => return Err(Failure::refused(serve::sentence(&Event::CoreBroken))),
+                },
+                recv(looks) -> _ => display.look(&status(torrent))?,
+            }
+        }
+    }
+
+    /// All is there and the engine has stopped: files get their names, and nothing but them is left.
+    fn end_complete(&self, state: &State, display: &mut Display<'_>) -> Result<Exit, Failure> {
+        if state.unnamed(&self.metainfo, &self.place, &self.selection)? {
+            state.name(&self.metainfo, &self.place, &self.selection)?;
+        }
+        state.forget();
+        display.finished()?;
+        display.ended_complete()?;
+        Ok(Exit::Done)
+    }
+
+    /// Gives files their names before they are served. Nothing may use them meanwhile, so the engine starts again then.
+    fn name_and_go_on(
+        &self,
+        serving: Serving,
+        torrent: Torrent,
+        state: &State,
+    ) -> Result<(Serving, Torrent), Failure> {
+        if !state.unnamed(&self.metainfo, &self.place, &self.selection)? {
+            return Ok((serving, torrent));
+        }
+        let serving = serving.restart(&self.config, || {
+            state.name(&self.metainfo, &self.place, &self.selection)
+        })?;
+        let fetching = self
+            .begin(&serving, state)
+            .map_err(|error| failure(error, state))?;
+        let torrent = serving.session.add(fetching).map_err(Failure::bad_input)?;
+        Ok((serving, torrent))
+    }
+}
+
+fn failure(error: BeginError, state: &State) -> Failure {
+    match error {
+        BeginError::Storage(error @ StorageError::Vanished { .. }) => {
+            let state = PrintablePath(&state.path);
+            Failure::refused(format!("{error}: its state is in {state}"))
+        }
+        BeginError::Storage(error) => error.into(),
+        BeginError::State(error) => error.into(),
+        BeginError::Cancelled => Failure::refused(error),
+    }
+}
+
+/// An event that is not the end, or the failure that it is.
+fn tell(event: TorrentEvent, display: &mut Display<'_>) -> Result<(), Failure> {
+    match event {
+        TorrentEvent::Paused(reason) => display.paused(&reason.to_string()),
+        TorrentEvent::Resumed => display.resumed(),
+        TorrentEvent::PeerBanned(address) => display.peer_banned(address),
+        TorrentEvent::StateLost(sentence) => display.warning(&sentence),
+        TorrentEvent::Finished => Ok(()),
+        TorrentEvent::PieceTooLong => Err(Failure::refused(
+            "a piece of this torrent does not fit into memory; set arena_size higher in a configuration file",
+        )),
+        TorrentEvent::Failed(failure) => Err(Failure::refused(Printable(&failure.to_string()))),
+    }
+}
+
+/// What a torrent is doing now.
+fn status(torrent: &Torrent) -> Status {
+    Status {
+        have: torrent.have(),
+        report: torrent.report(),
     }
 }
