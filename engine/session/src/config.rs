@@ -46,7 +46,7 @@ pub struct Config {
 
     /// Registered memory that payload is read into before it is sent, and received into before it is
     /// written, for all cores together.
-    /// Default: 256MiB. Range: 16MiB to 64GiB.
+    /// Default: 64MiB. Range: 16MiB to 64GiB.
     /// Cost: this much memory, and 81 MiB a core at least, taken and pinned at the start.
     /// Too small: few reads are under way and few pieces are fetched at a time, the disk idles while
     /// peers wait. Too large: memory that the cache could use.
@@ -181,7 +181,7 @@ impl Default for Config {
         Config {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 6881),
             cores: Auto::Auto,
-            arena_size: 256 << 20,
+            arena_size: 64 << 20,
             cache_size: Auto::Auto,
             io_mode: IoMode::Auto,
             download_limit: Limit::Unlimited,

@@ -288,6 +288,7 @@ impl PieceBuffers {
         let buffer = self.pieces.remove(id.0 as usize);
         self.freed = true;
         let (Room::InPlace { extents, .. } | Room::Packed(extents)) = buffer.room;
+        let mut empty = Vec::new();
         for extent in extents {
             let held = self.hold(extent);
             held.pieces -= 1;
@@ -302,9 +303,11 @@ impl PieceBuffers {
             }
             match key {
                 Some(key) if !written.is_empty() => cache.adopt(key, extent, written),
-                _ => cache.give_back(extent),
+                _ => empty.push(extent),
             }
         }
+        // What is given back last is taken first: neighbours stay neighbours, and their writes one write.
+        empty.into_iter().rev().for_each(|extent| cache.give_back(extent));
     }
 
     /// Cuts a torrent's buffers loose: they go when nothing is under way on them any more, most of them now.

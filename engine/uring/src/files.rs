@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use shoal_world::{Access, Errno, Extent, File, FileStamp, Opened, PAGE_LEN, ReadDone, Refusal};
+use shoal_world::{Access, EXTENT_LEN, Errno, Extent, File, FileStamp, Opened, PAGE_LEN, ReadDone, Refusal};
 use slab::Slab;
 
 use crate::kernel::IoMode;
@@ -64,6 +64,40 @@ impl Transfer {
         self.next_offset().is_multiple_of(u64::from(PAGE_LEN))
             && self.next_start().is_multiple_of(PAGE_LEN)
             && self.left().is_multiple_of(PAGE_LEN)
+    }
+}
+
+/// A write, which may stand for several that were asked for: bytes that follow each other in one file and in the arena.
+pub(crate) struct Writing {
+    pub(crate) transfer: Transfer,
+    /// Who asked for what follows the first.
+    pub(crate) more: Vec<u32>,
+}
+
+/// Bytes of writes that go to the kernel as one. Every request to a disk costs a notification of the machine below,
+/// which is as dear as copying 64 KiB; most disks take no more than this at a time.
+const WRITE_LEN_MAX: u32 = 4 << 20;
+
+impl Writing {
+    /// Takes another write in, if it follows. The range of a registered buffer (`buffer_index`) is not left.
+    pub(crate) fn join(&mut self, next: &Transfer, buffer_index: impl Fn(Extent) -> u16) -> bool {
+        let transfer = &mut self.transfer;
+        let at = |transfer: &Transfer| {
+            u64::from(transfer.extent.0) * u64::from(EXTENT_LEN) + u64::from(transfer.start)
+        };
+        let end = at(transfer) + u64::from(transfer.len);
+        let follows = next.file == transfer.file
+            && next.offset == transfer.offset + u64::from(transfer.len)
+            && at(next) == end
+            && transfer.is_whole_pages()
+            && next.is_whole_pages()
+            && buffer_index(next.extent) == buffer_index(transfer.extent)
+            && transfer.len + next.len <= WRITE_LEN_MAX;
+        if follows {
+            transfer.len += next.len;
+            self.more.push(next.token);
+        }
+        follows
     }
 }
 

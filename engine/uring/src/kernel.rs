@@ -32,7 +32,7 @@ use self::connecting::Connecting;
 use self::datagrams::Datagrams;
 use self::hashing::Hashing;
 use crate::descriptors;
-use crate::files::{Files, Lookup, Syncing, Transfer};
+use crate::files::{Files, Lookup, Syncing, Transfer, Writing};
 use crate::frames::Frames;
 use crate::hash::pool;
 use crate::mailbox::Mailbox;
@@ -158,7 +158,9 @@ pub struct Kernel {
     parked: VecDeque<Socket>,
     files: Files,
     reads: Slab<Transfer>,
-    writes: Slab<Transfer>,
+    writes: Slab<Writing>,
+    /// Writes of this turn that follow each other and go to the kernel as one.
+    gathered: Option<Writing>,
     syncs: Slab<Syncing>,
     lookups: Slab<Lookup>,
     hashing: Option<Hashing>,
@@ -268,6 +270,7 @@ impl Kernel {
             files: Files::new(options.io_mode),
             reads: Slab::new(),
             writes: Slab::new(),
+            gathered: None,
             syncs: Slab::new(),
             lookups: Slab::new(),
             hashing,
@@ -310,6 +313,7 @@ impl Kernel {
         for op in ops.drain(..) {
             self.perform(op);
         }
+        self.write_gathered();
         self.restart_parked();
         self.listen_to_bell();
         self.enter(deadline, awake);
@@ -321,6 +325,9 @@ impl Kernel {
 
     fn enter(&mut self, deadline: Option<Time>, awake: impl FnOnce() -> bool) {
         let mut sleeps = self.ready.is_empty() && !self.ring.has_completed();
+        if let Some(hashing) = &mut self.hashing {
+            hashing.hand_over(sleeps);
+        }
         if sleeps {
             let has_hashed = || self.hashing.as_ref().is_some_and(Hashing::has_results);
             sleeps = self.mailboxes[self.core].may_sleep(|| has_hashed() || awake());

@@ -114,6 +114,16 @@ impl Arena {
             .at(extent.0 as usize * EXTENT_LEN as usize + start as usize)
     }
 
+    /// Address of byte `start` of an extent, of which `len` bytes will be used, into the extents behind it.
+    pub(crate) fn address_across(&self, extent: Extent, start: u32, len: u32) -> *mut u8 {
+        let offset = extent.0 as usize * EXTENT_LEN as usize + start as usize;
+        assert!(
+            offset + len as usize <= self.mapping.len(),
+            "a range outside the arena"
+        );
+        self.mapping.at(offset)
+    }
+
     /// The buffers to register: consecutive parts of the arena of at most 1 GiB.
     pub(crate) fn buffers(&self) -> Vec<libc::iovec> {
         (0..self.mapping.len())

@@ -18,11 +18,20 @@ use crate::mailbox::Mailbox;
 /// A pool's queue has room for as many of each of its cores.
 pub const JOBS_PER_CORE_MAX: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
+/// Jobs that a busy core lets gather before threads begin with them: twice the lanes of the kernels that most machines
+/// have, so that lanes which end are filled again.
+const LANES_WORTH_FILLING: usize = 8;
+
+/// Turns after which they begin all the same: a busy core's turn takes some tens of microseconds.
+const GATHER_TURNS_MAX: u32 = 64;
+
 /// One core's side of the hashing pool.
 pub(super) struct Hashing {
     submitter: Submitter,
-    /// What the submitter had no room for.
+    /// What was not handed over yet, because the pool has no room or more may come.
     waiting: VecDeque<Job>,
+    /// Turns since something waits.
+    turns_gathered: u32,
     /// Kept so that every job has its result before the pool ends.
     _pool: Arc<Pool>,
 }
@@ -33,6 +42,7 @@ impl Hashing {
         Hashing {
             submitter: pool.submitter(JOBS_PER_CORE_MAX, move || mailboxes[core].bell().ring()),
             waiting: VecDeque::new(),
+            turns_gathered: 0,
             _pool: pool,
         }
     }
@@ -47,6 +57,24 @@ impl Hashing {
         self.waiting.clear();
         while self.submitter.take().is_some() {}
         self.submitter.under_way() > 0
+    }
+
+    /// Hands over what waits. Lanes are worth most when all of them are taken, so a core that is busy lets jobs gather
+    /// and one that is about to sleep does not.
+    pub(super) fn hand_over(&mut self, sleeps: bool) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        self.turns_gathered += 1;
+        if !sleeps && self.waiting.len() < LANES_WORTH_FILLING && self.turns_gathered < GATHER_TURNS_MAX {
+            return;
+        }
+        self.turns_gathered = 0;
+        while self.submitter.under_way() < JOBS_PER_CORE_MAX.get()
+            && let Some(job) = self.waiting.pop_front()
+        {
+            self.submit(job);
+        }
     }
 
     fn submit(&mut self, job: Job) {
@@ -80,11 +108,7 @@ impl Kernel {
         };
         let hashing = self.hashing.as_mut();
         let hashing = hashing.expect("a hash was asked for in a world without hashing threads");
-        if hashing.waiting.is_empty() {
-            hashing.submit(job);
-        } else {
-            hashing.waiting.push_back(job);
-        }
+        hashing.waiting.push_back(job);
     }
 
     /// Takes what was hashed, and gives the pool what it has room for now.
@@ -98,9 +122,6 @@ impl Kernel {
                 token: hashed.tag as u32,
                 digest,
             });
-            if let Some(job) = hashing.waiting.pop_front() {
-                hashing.submit(job);
-            }
         }
     }
 }

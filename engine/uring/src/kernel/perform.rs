@@ -9,7 +9,7 @@ use shoal_world::{Access, Completion, CoreIndex, Errno, Gather, Op, Part, Socket
 
 use super::datagrams::Datagrams;
 use super::{Kernel, Kind};
-use crate::files::{Lookup, Syncing, Transfer, c_path};
+use crate::files::{Lookup, Syncing, Transfer, Writing, c_path};
 use crate::mailbox::HandedOver;
 use crate::memory::Arena;
 use crate::received::{Received, Shape};
@@ -307,9 +307,26 @@ impl Kernel {
     fn begin_writing(&mut self, write: Transfer) {
         assert!(write.len > 0, "a write of nothing");
         self.files.starts(write.file);
-        if let Err(errno) = self.write(write) {
-            let wrote = self.wrote(&write, Err(errno));
-            self.ready.push(wrote);
+        if let Some(gathered) = &mut self.gathered
+            && gathered.join(&write, Arena::buffer_index)
+        {
+            return;
+        }
+        self.write_gathered();
+        self.gathered = Some(Writing {
+            transfer: write,
+            more: Vec::new(),
+        });
+    }
+
+    /// Submits the writes that were gathered.
+    pub(super) fn write_gathered(&mut self) {
+        if let Some(writing) = self.gathered.take()
+            && let Err((writing, errno)) = self.write(writing)
+        {
+            let mut ready = std::mem::take(&mut self.ready);
+            self.wrote(&writing, Err(errno), &mut ready);
+            self.ready = ready;
         }
     }
 
@@ -331,10 +348,17 @@ impl Kernel {
     }
 
     /// Submits what is left of a write, unless there is no descriptor that takes it.
-    pub(super) fn write(&mut self, write: Transfer) -> Result<(), Errno> {
-        let fd = types::Fd(self.files.raw_for(&write)?);
+    pub(super) fn write(&mut self, writing: Writing) -> Result<(), (Writing, Errno)> {
+        let write = writing.transfer;
+        let fd = match self.files.raw_for(&write) {
+            Ok(fd) => types::Fd(fd),
+            Err(errno) => return Err((writing, errno)),
+        };
         let (len, offset) = (write.left(), write.next_offset());
-        let address = self.memory.arena.address(write.extent, write.next_start(), len);
+        let address = self
+            .memory
+            .arena
+            .address_across(write.extent, write.next_start(), len);
         let entry = if self.memory.arena.registered {
             let index = Arena::buffer_index(write.extent);
             opcode::WriteFixed::new(fd, address, len, index)
@@ -343,7 +367,7 @@ impl Kernel {
         } else {
             opcode::Write::new(fd, address, len).offset(offset).build()
         };
-        let slot = self.writes.insert(write);
+        let slot = self.writes.insert(writing);
         self.push(&entry.user_data(Kind::Write.on_slot(slot)));
         Ok(())
     }

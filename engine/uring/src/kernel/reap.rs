@@ -8,7 +8,7 @@ use shoal_world::{AcceptPause, Buffer, Completion, Errno, Refusal, Socket};
 
 use super::{Kernel, Kind};
 use crate::address::unmap;
-use crate::files::{Lookup, Step, Syncing, Transfer};
+use crate::files::{Lookup, Step, Syncing, Writing};
 use crate::ring::Completed;
 use crate::sockets::{Closing, GENERATION_MASK};
 use crate::stamp::{is_regular, stamp_of};
@@ -214,22 +214,26 @@ impl Kernel {
     }
 
     fn write_ended(&mut self, reaped: Completed, done: &mut Vec<Completion>) {
-        let write = self.writes.remove(reaped.slot());
-        let result = match self.files.write_ended(write, reaped.result) {
-            Step::Done(result) => result,
-            Step::Again(write) => match self.write(write) {
-                Ok(()) => return,
-                Err(errno) => Err(errno),
-            },
+        let mut writing = self.writes.remove(reaped.slot());
+        let (writing, result) = match self.files.write_ended(writing.transfer, reaped.result) {
+            Step::Done(result) => (writing, result),
+            Step::Again(transfer) => {
+                writing.transfer = transfer;
+                match self.write(writing) {
+                    Ok(()) => return,
+                    Err((writing, errno)) => (writing, Err(errno)),
+                }
+            }
         };
-        done.push(self.wrote(&write, result));
+        self.wrote(&writing, result, done);
     }
 
-    /// The final completion of a write.
-    pub(super) fn wrote(&mut self, write: &Transfer, result: Result<(), Errno>) -> Completion {
-        self.files.ends(write.file);
-        let token = write.token;
-        Completion::Wrote { token, result }
+    /// The final completions of a write and of those that joined it.
+    pub(super) fn wrote(&mut self, writing: &Writing, result: Result<(), Errno>, done: &mut Vec<Completion>) {
+        for token in std::iter::once(writing.transfer.token).chain(writing.more.iter().copied()) {
+            self.files.ends(writing.transfer.file);
+            done.push(Completion::Wrote { token, result });
+        }
     }
 
     fn synced(&mut self, reaped: Completed, done: &mut Vec<Completion>) {
