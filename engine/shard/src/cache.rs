@@ -36,7 +36,7 @@ pub(crate) struct Need {
 
 #[derive(Debug, Default)]
 struct Slot {
-    /// What the extent holds; `None` when that torrent is gone.
+    /// What the extent holds; `None` when that torrent is gone. The index leads here unless it was outdated.
     key: Option<ExtentKey>,
     valid: Pages,
     reading: Pages,
@@ -87,6 +87,10 @@ impl Pages {
 
     pub(crate) fn contains(self, other: Pages) -> bool {
         other.0 & !self.0 == 0
+    }
+
+    pub(crate) fn is_disjoint(self, other: Pages) -> bool {
+        other.0 & self.0 == 0
     }
 
     pub(crate) fn with(self, other: Pages) -> Pages {
@@ -211,6 +215,18 @@ impl Cache {
         self.order.push_back(extent);
     }
 
+    /// Bytes of these pages are other ones on disk from now on, beside those that were read for somebody: whoever holds
+    /// them goes on with what they read, all others read them anew.
+    pub(crate) fn outdate(&mut self, key: ExtentKey, pages: Pages) {
+        let Some(extent) = self.find(key) else { return };
+        let slot = self.slot(extent);
+        if slot.pins == 0 && slot.reading.is_empty() {
+            slot.valid = slot.valid.without(pages);
+        } else if !slot.valid.with(slot.reading).is_disjoint(pages) {
+            self.index.remove(&key);
+        }
+    }
+
     /// Forgets everything that was read of a torrent.
     pub(crate) fn forget(&mut self, torrent: TorrentId) {
         let range = ExtentKey { torrent, index: 0 }..=ExtentKey {
@@ -258,7 +274,10 @@ impl Cache {
                 self.order.push_back(extent);
                 continue;
             }
-            if let Some(key) = slot.key {
+            // One that was outdated while somebody held it may have a successor.
+            if let Some(key) = slot.key
+                && self.find(key) == Some(extent)
+            {
                 self.index.remove(&key);
             }
             return Some(extent);

@@ -113,6 +113,54 @@ fn a_forgotten_torrent_leaves_nothing_valid_even_if_a_read_still_arrives() {
     }));
 }
 
+/// A page that two pieces share is read when the first is there, and other bytes of it are written with the second.
+#[test]
+fn what_was_outdated_is_read_anew_and_stays_with_who_holds_it() {
+    let mut cache = Cache::new(2);
+    let (shared, whole) = (Pages(0b10), Pages(0b01));
+    let read = |cache: &mut Cache, extent| {
+        let pages = cache.start_reading(Need { extent, pages: all() });
+        cache.read_ended(extent, pages, true);
+    };
+    let held = cache.pin(key(0)).unwrap();
+    read(&mut cache, held);
+    cache.outdate(key(0), shared);
+    assert!(
+        cache.has(Need {
+            extent: held,
+            pages: shared
+        }),
+        "a run that is being sent keeps its bytes"
+    );
+    let other = cache.pin(key(0)).unwrap();
+    assert_ne!(other, held);
+    assert!(!cache.has(Need {
+        extent: other,
+        pages: shared
+    }));
+    read(&mut cache, other);
+    cache.unpin(held);
+    cache.unpin(other);
+    cache.outdate(key(0), shared);
+    assert!(
+        !cache.has(Need {
+            extent: other,
+            pages: shared
+        }),
+        "nobody holds it: it is read into again"
+    );
+    assert!(cache.has(Need {
+        extent: other,
+        pages: whole
+    }));
+    assert!(cache.pin(key(1)).is_some(), "the extent of before is free");
+    assert_eq!(
+        cache.find(key(0)),
+        Some(other),
+        "and what came after it is still found"
+    );
+}
+
 proptest! {
     #[test]
     fn ranges_cover_exactly_the_pages(bits in any::<u64>()) {

@@ -17,11 +17,12 @@ use shoal_world::{Errno, Extent, File, FileStamp, Op, PAGE_LEN, Part, Refusal, S
 
 use super::HashUnderWay;
 use crate::buffers::{BufferId, Spot, Stage};
+use crate::cache::{ExtentKey, Pages};
 use crate::event::{Cause, Event, Failure};
 use crate::files::{FileKey, Handle, PlannedWrite, Trust};
 use crate::limits::{SYNC_BYTES_MAX, SYNC_EVERY, WRITE_AGAIN_AFTER};
 use crate::shard::Shard;
-use crate::torrent::TorrentId;
+use crate::torrent::{TorrentId, places};
 
 /// A write that the world performs.
 #[derive(Clone, Copy, Debug)]
@@ -311,6 +312,15 @@ impl Shard {
             files: &active.files,
         };
         self.buffers.note_written(buffer, cut);
+        // What it shares pages with may have been read, and sent, before it was there.
+        for place in places(cut.layout, cut.files, start, len.into()) {
+            let key = ExtentKey {
+                torrent: id,
+                index: place.extent,
+            };
+            let pages = Pages::touched_by(place.start, place.len);
+            self.cache.outdate(key, pages);
+        }
         self.buffers.release(buffer, &mut self.cache);
         self.counters.written_bytes += u64::from(len);
         self.tell(Event::PieceWritten { info_hash, piece });

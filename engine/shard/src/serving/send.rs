@@ -2,11 +2,11 @@
 
 use shoal_proto::message::piece_header;
 use shoal_proto::metadata::{self, MetadataMessage};
-use shoal_world::{Errno, Gather, Op, Socket, Time};
+use shoal_world::{Errno, Extent, Gather, Op, Socket, Time};
 
 use super::plan::Wanted;
 use super::{Fill, all_valid};
-use crate::cache::{Cache, ExtentKey};
+use crate::cache::Cache;
 use crate::hot::{FrameKey, blocks_of};
 use crate::limits::{RUN_BLOCKS_MAX, RUN_BLOCKS_MIN};
 use crate::peer::{Conversation, Peer, Run, Source, Transmission, Upload};
@@ -146,8 +146,12 @@ impl Shard {
         };
         gather.bytes(&transmission.control);
         if let Some(run) = &transmission.run {
+            let Source::Arena { needs, .. } = &run.source else {
+                panic!("a run is gathered from the arena");
+            };
+            let mut needs = Pinned { needs, next: 0 };
             for block in &run.blocks {
-                self.gather_block(torrent, *block, &mut gather);
+                self.gather_block(torrent, *block, &mut needs, &mut gather);
             }
         }
         Op::Send {
@@ -157,7 +161,13 @@ impl Shard {
     }
 
     /// The message of one block: its header, then the pages that hold it. They are pinned and valid.
-    fn gather_block(&mut self, torrent: TorrentId, block: shoal_proto::layout::Span, gather: &mut Skipping) {
+    fn gather_block(
+        &mut self,
+        torrent: TorrentId,
+        block: shoal_proto::layout::Span,
+        needs: &mut Pinned<'_>,
+        gather: &mut Skipping,
+    ) {
         gather.bytes(&piece_header(block.piece().get(), block.offset(), block.len()));
         if gather.skip >= block.len() {
             gather.skip -= block.len();
@@ -170,11 +180,7 @@ impl Shard {
         for stretch in active.stretches(active.layout.offset(block), u64::from(block.len())) {
             match stretch {
                 Ok(stretch) => {
-                    let key = ExtentKey {
-                        torrent,
-                        index: stretch.extent,
-                    };
-                    let extent = self.cache.find(key).expect("what is sent is pinned");
+                    let extent = needs.extent_of(stretch.extent);
                     gather.extent(extent, stretch.start, stretch.len);
                 }
                 Err(padding) => gather.bytes(&ZEROES[..padding.len as usize]),
@@ -198,8 +204,9 @@ impl Shard {
             gather: Box::default(),
             skip: 0,
         };
+        let mut in_order = Pinned { needs, next: 0 };
         for block in blocks {
-            self.gather_block(key.torrent, block, &mut gather);
+            self.gather_block(key.torrent, block, &mut in_order, &mut gather);
         }
         let pinned: Vec<_> = needs.iter().map(|wanted| wanted.need.extent).collect();
         for extent in &pinned {
@@ -342,6 +349,26 @@ fn is_ready(cache: &Cache, run: &Run) -> bool {
         Source::Unplanned => false,
         Source::Arena { needs, .. } => all_valid(cache, needs),
         Source::Framed { .. } => true,
+    }
+}
+
+/// The extents of a run, looked up in the order in which its blocks need them. The cache may have others by now, which
+/// hold what was written to the same places since.
+struct Pinned<'a> {
+    needs: &'a [Wanted],
+    next: usize,
+}
+
+impl Pinned<'_> {
+    fn extent_of(&mut self, index: u32) -> Extent {
+        let (before, after) = self.needs.split_at(self.next);
+        let found = after
+            .iter()
+            .chain(before)
+            .position(|wanted| wanted.index == index);
+        let found = found.expect("what is sent is pinned");
+        self.next = (self.next + found) % self.needs.len();
+        self.needs[self.next].need.extent
     }
 }
 
