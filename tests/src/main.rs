@@ -21,7 +21,8 @@ use clap::{Parser, Subcommand};
 use shoal_tests::mutations;
 use shoal_tests::sim::crowd::Crowd;
 use shoal_tests::sim::disk::Drive;
-use shoal_tests::sim::swarm::{self, Outcome, Preset};
+use shoal_tests::sim::exchange;
+use shoal_tests::sim::swarm::{self, Defect, Outcome, Preset};
 use shoal_tests::sim::sweeps::{self, Mishap};
 
 /// Runs simulated swarms by their seeds, and breaks the engine on purpose.
@@ -39,6 +40,9 @@ enum Command {
         /// How wild it is: `lite` or `swarm`.
         #[arg(long, default_value = "swarm", value_parser = preset)]
         preset: Preset,
+        /// Daemons fetch from each other instead of being asked by scripted peers.
+        #[arg(long)]
+        fetch: bool,
         /// One seed.
         #[arg(long, conflicts_with = "seeds", required_unless_present = "seeds")]
         seed: Option<u64>,
@@ -82,6 +86,24 @@ enum Command {
     },
 }
 
+/// What is made of a seed, and how to say so.
+#[derive(Clone, Copy)]
+struct Scenario {
+    run: fn(Preset, u64, bool) -> Result<Outcome, Defect>,
+    command: fn(Preset, u64) -> String,
+}
+
+impl Scenario {
+    const SWARM: Scenario = Scenario {
+        run: swarm::run,
+        command: swarm::command,
+    };
+    const EXCHANGE: Scenario = Scenario {
+        run: exchange::run,
+        command: exchange::command,
+    };
+}
+
 fn preset(text: &str) -> Result<Preset, String> {
     Preset::named(text).ok_or_else(|| format!("{text} is neither lite nor swarm"))
 }
@@ -100,6 +122,7 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Swarm {
             preset,
+            fetch,
             seed,
             seeds,
             trace,
@@ -107,7 +130,12 @@ fn main() -> ExitCode {
             let seeds = seeds
                 .or(seed.map(|seed| seed..seed.saturating_add(1)))
                 .unwrap_or(0..1);
-            run_swarms(preset, seeds, trace)
+            let scenario = if fetch {
+                Scenario::EXCHANGE
+            } else {
+                Scenario::SWARM
+            };
+            run_swarms(scenario, preset, seeds, trace)
         }
         Command::Sweep { what, number, trace } => run_sweep(mishap(&what, number), trace),
         Command::Crowd { peers, blocks, rate } => run_crowd(peers, blocks, rate),
@@ -204,7 +232,7 @@ fn run_mutations(only: Option<usize>) -> ExitCode {
 }
 
 /// Runs every seed, as many at a time as there are processors.
-fn run_swarms(preset: Preset, seeds: Range<u64>, trace: bool) -> ExitCode {
+fn run_swarms(scenario: Scenario, preset: Preset, seeds: Range<u64>, trace: bool) -> ExitCode {
     let next = AtomicU64::new(seeds.start);
     let threads = thread::available_parallelism().map_or(1, |count| count.get());
     let totals: Vec<Totals> = thread::scope(|scope| {
@@ -215,10 +243,10 @@ fn run_swarms(preset: Preset, seeds: Range<u64>, trace: bool) -> ExitCode {
                 if seed >= seeds.end {
                     return totals;
                 }
-                match swarm::run(preset, seed, trace) {
+                match (scenario.run)(preset, seed, trace) {
                     Ok(outcome) => totals.add(outcome),
                     Err(defect) => {
-                        println!("{}", defect.report(&swarm::command(preset, seed)));
+                        println!("{}", defect.report(&(scenario.command)(preset, seed)));
                         totals.failed.push(seed);
                     }
                 }

@@ -19,11 +19,14 @@ pub mod daemon;
 pub mod dice;
 pub mod disk;
 pub mod errno;
+pub mod exchange;
 pub mod faults;
+pub mod manners;
 pub mod memory;
 pub mod network;
 pub mod payload;
 pub mod scripts;
+mod stream;
 pub mod swarm;
 pub mod sweeps;
 pub mod taps;
@@ -40,6 +43,7 @@ use clock::Clock;
 use daemon::{Chore, Daemon};
 use disk::Disk;
 use faults::Faults;
+use manners::Manners;
 use network::{End, Network, Notice, Party, Travel};
 use scripts::{Alarm, Script};
 use swarm::Step;
@@ -82,6 +86,8 @@ pub struct Commons {
     pub trace: Trace,
     /// What is listened to.
     pub taps: Taps,
+    /// What daemons that fetch are held to.
+    pub manners: Manners,
 }
 
 impl Commons {
@@ -93,6 +99,7 @@ impl Commons {
             disks: Vec::new(),
             trace: Trace::default(),
             taps: Taps::default(),
+            manners: Manners::default(),
         }
     }
 }

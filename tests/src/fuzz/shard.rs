@@ -41,6 +41,7 @@ pub fn shard(data: &[u8]) {
         let guest = Guest {
             host: host as u16,
             link: cast::NARROW,
+            daemon: 0,
             behaviour: Box::new(Babbler::new(&torrent, program.to_vec())),
             appetite: (host == 1).then_some((3_000, Duration::from_millis(40))),
             arrives: Duration::ZERO,

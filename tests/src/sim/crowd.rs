@@ -96,6 +96,7 @@ impl Crowd {
             let guest = Guest {
                 host: index as u16,
                 link: self.link(),
+                daemon: 0,
                 behaviour: Box::new(Fetcher::new(wishes)),
                 appetite: None,
                 arrives: Duration::from_micros(u64::from(index) * 50),

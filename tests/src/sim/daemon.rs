@@ -2,10 +2,13 @@
 //!
 //! The owner adds torrents whose files are what they should be, verifies those that a shard suspects, repairs and adds again
 //! those that a shard gave up, and starts the process again after it was killed. It holds every shard to its word: a
-//! torrent may fail only if something happened to its files, and after a stop nothing may be left.
+//! torrent may fail only if something happened to its files, and after a stop nothing may be left. A daemon with an errand
+//! fetches what it has not got (`errand`).
+
+mod errand;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,6 +27,8 @@ use super::network::{Notice, Party};
 use super::torrent::{FilePart, Torrent};
 use super::world::{self, Due, World};
 use super::{Commons, Event, errno};
+pub use errand::Errand;
+use errand::Progress;
 
 /// What a turn of a core costs, and each completion in it: 300 ns is what the measured core needs for a request.
 const TURN_TIME: Duration = Duration::from_micros(2);
@@ -58,6 +63,8 @@ pub struct Options {
     pub seed: u64,
     /// How often it has not got a piece of a torrent that it serves.
     pub absent: Chance,
+    /// What it is to fetch; then it begins with nothing.
+    pub errand: Option<Errand>,
 }
 
 /// Requests beyond the setting: those of four runs that were planned and then waited again.
@@ -112,20 +119,34 @@ pub struct Daemon {
     performed_before: u64,
     failures: BTreeMap<String, u32>,
     faults: Faults,
+    /// How far each torrent is fetched.
+    progress: Vec<Progress>,
+    /// Who was banned.
+    banned: BTreeSet<IpAddr>,
 }
 
 impl Daemon {
     /// A daemon that was not started; the files of its torrents are put on its disk.
     pub fn new(commons: &mut Commons, options: Options, torrents: &Rc<[Rc<Torrent>]>) -> Daemon {
         for torrent in torrents.iter() {
-            put_files(&mut commons.disks[options.disk], Time::ZERO, torrent);
+            let disk = &mut commons.disks[options.disk];
+            if options.errand.is_some() {
+                Errand::make_files(disk, torrent);
+            } else {
+                put_files(disk, Time::ZERO, torrent);
+            }
         }
         let mut dice = Dice::new(options.seed, "daemon");
         let absent = options.absent;
+        let fetches = options.errand.is_some();
         let mut has = |torrent: &Torrent| -> Vec<bool> {
-            (0..torrent.pieces()).map(|_| !dice.happens(absent)).collect()
+            (0..torrent.pieces())
+                .map(|_| !fetches && !dice.happens(absent))
+                .collect()
         };
         Daemon {
+            progress: torrents.iter().map(|torrent| Progress::new(torrent)).collect(),
+            banned: BTreeSet::new(),
             has: torrents.iter().map(|torrent| has(torrent)).collect(),
             options,
             torrents: torrents.clone(),
@@ -159,7 +180,9 @@ impl Daemon {
             .listen(self.options.address, self.options.parties.clone());
         for torrent in 0..self.torrents.len() {
             self.standing[torrent] = Standing::Failed;
-            if self.is_right(commons, torrent) {
+            if self.options.errand.is_some() {
+                self.resume(commons, torrent);
+            } else if self.is_right(commons, torrent) {
                 self.serve(commons, torrent);
             } else {
                 self.will_do(commons, Duration::from_secs(3), Chore::Repair(torrent));
@@ -217,6 +240,7 @@ impl Daemon {
             network.process_died(clock, ip);
             disks[self.options.disk].process_died();
         }
+        commons.manners.died(ip);
         commons
             .trace
             .note(commons.clock.now(), "daemon", format_args!("killed"));
@@ -297,11 +321,12 @@ impl Daemon {
         }
         match chore {
             Chore::Verify(torrent) => self.verify(commons, torrent),
-            Chore::Repair(torrent) if self.standing[torrent] == Standing::Failed => {
+            Chore::Repair(torrent) if self.standing[torrent] == Standing::Served => {}
+            Chore::Repair(torrent) if self.options.errand.is_some() => self.resume(commons, torrent),
+            Chore::Repair(torrent) => {
                 self.repair(commons, torrent);
                 self.serve(commons, torrent);
             }
-            Chore::Repair(_) => {}
         }
     }
 
@@ -445,15 +470,17 @@ impl Daemon {
             ShardEvent::TorrentFailed { info_hash, failure } => {
                 let torrent = self.number_of(info_hash);
                 let unreadable = failure.cause == Cause::Errno(errno::EIO);
+                let unsynced = matches!(failure.cause, Cause::Unsynced(_))
+                    && commons.disks[self.options.disk].refusals() > 0;
                 assert!(
-                    unreadable || self.harmed.contains(&failure.path),
+                    unreadable || unsynced || self.harmed.contains(&failure.path),
                     "a torrent failed for nothing: {failure}"
                 );
                 *self.failures.entry(format!("{:?}", failure.cause)).or_insert(0) += 1;
                 self.standing[torrent] = Standing::Failed;
                 self.will_do(commons, Duration::from_secs(4), Chore::Repair(torrent));
             }
-            fetched => panic!("a daemon that only seeds fetched: {fetched:?}"),
+            fetched => self.fetched(commons, fetched),
         }
     }
 
@@ -477,9 +504,21 @@ impl Daemon {
             &self.has[torrent],
             &commons.disks[self.options.disk],
         );
-        let owner = Shard::owner(&seeding.info_hash, self.options.parties.len() as u16);
+        let (ip, has) = (self.options.address.ip(), &self.has[torrent]);
+        commons.manners.possesses(ip, &self.torrents[torrent], has);
+        self.add(commons, torrent, seeding);
+    }
+
+    /// Gives a torrent to the core that owns it.
+    fn add(&mut self, commons: &mut Commons, torrent: usize, seeding: Seeding) {
         self.standing[torrent] = Standing::Served;
-        self.command(commons, usize::from(owner.0), Command::Add(Box::new(seeding)));
+        let owner = self.owner_of(torrent);
+        self.command(commons, owner, Command::Add(Box::new(seeding)));
+    }
+
+    fn owner_of(&self, torrent: usize) -> usize {
+        let info_hash = InfoHash::V1(self.torrents[torrent].info_hash);
+        usize::from(Shard::owner(&info_hash, self.options.parties.len() as u16).0)
     }
 
     fn verify(&mut self, commons: &mut Commons, torrent: usize) {

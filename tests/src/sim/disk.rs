@@ -86,6 +86,7 @@ pub struct Disk {
     space_left: Option<u64>,
     /// The next opening or look fails.
     fails_once: bool,
+    refusals: u64,
 }
 
 impl Disk {
@@ -105,6 +106,7 @@ impl Disk {
             full_until: Time::ZERO,
             space_left: None,
             fails_once: false,
+            refusals: 0,
         }
     }
 
@@ -114,7 +116,9 @@ impl Disk {
     }
 
     fn lookup_fails(&mut self) -> bool {
-        std::mem::take(&mut self.fails_once) || self.dice.happens(self.faults.open_error)
+        let fails = std::mem::take(&mut self.fails_once) || self.dice.happens(self.faults.open_error);
+        self.refusals += u64::from(fails);
+        fails
     }
 
     /// Puts a file under a name, over what stood there; what it holds is durable.
@@ -306,10 +310,12 @@ impl Disk {
     /// That the drive cannot, or that there is no space.
     pub fn write(&mut self, now: Time, number: InodeNumber, offset: u64, bytes: &[u8]) -> Result<(), Errno> {
         if self.dice.happens(self.faults.write_error) {
+            self.refusals += 1;
             return Err(errno::EIO);
         }
         let grows = self.inodes[&number].new_bytes(offset, bytes.len() as u64);
         if grows > 0 && (now < self.full_until || self.space_left.is_some_and(|left| left < grows)) {
+            self.refusals += 1;
             return Err(errno::ENOSPC);
         }
         if let Some(left) = &mut self.space_left {
@@ -328,6 +334,7 @@ impl Disk {
     /// That the drive cannot; what was written since the last sync may be lost, and the next sync does not tell.
     pub fn sync(&mut self, number: InodeNumber) -> Result<(), Errno> {
         let failed = self.dice.happens(self.faults.sync_error);
+        self.refusals += u64::from(failed);
         let inode = self.inode(number);
         if failed {
             // The kernel marks the pages clean all the same (fsyncgate, 2018).
@@ -354,6 +361,23 @@ impl Disk {
             inode.handles = 0;
         }
         self.inodes.retain(|_, inode| inode.links > 0);
+    }
+
+    /// Whether a file holds these bytes from `offset` on: as it is read now, or as it would be after a crash.
+    pub fn holds(&self, number: InodeNumber, durably: bool, offset: u64, right: &[u8]) -> bool {
+        let mut bytes = vec![0; right.len()];
+        let inode = &self.inodes[&number];
+        let len = if durably {
+            inode.read_durable(offset, &mut bytes)
+        } else {
+            inode.read(offset, &mut bytes)
+        };
+        len == right.len() && bytes == right
+    }
+
+    /// Writes, syncs, openings and looks that failed so far.
+    pub fn refusals(&self) -> u64 {
+        self.refusals
     }
 
     /// Whether a file holds exactly this, as far as its stamps could tell.

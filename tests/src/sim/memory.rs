@@ -58,7 +58,8 @@ impl Memory {
     /// Memory of so many extents, framed extents and received buffers.
     pub fn new(extents: u32, frames: u32, buffers: u16) -> Memory {
         let extent = || ExtentState {
-            bytes: vec![POISON; EXTENT_LEN as usize],
+            // Zeroes cost nothing until they are touched; a read poisons its pages when it begins.
+            bytes: vec![0; EXTENT_LEN as usize],
             filling: 0,
             used: [0; PAGES_PER_EXTENT as usize],
         };

@@ -205,7 +205,9 @@ impl Script {
         let Commons { network, clock, .. } = commons;
         let patience = Duration::from_secs(10);
         let end = network.connect(clock, self.party, from, self.target, patience);
-        commons.taps.listen(end.connection, &self.torrents);
+        commons
+            .taps
+            .listen(end.connection, self.target.ip(), &self.torrents);
         self.end = Some(end);
         self.stands = false;
         self.unsent.clear();

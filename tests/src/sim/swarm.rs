@@ -94,7 +94,8 @@ impl Preset {
         }
     }
 
-    fn faults(self) -> Faults {
+    /// What goes wrong in it.
+    pub(super) fn faults(self) -> Faults {
         match self {
             Preset::Lite => Faults::LITE,
             Preset::Swarm => Faults::SWARM,

@@ -135,6 +135,7 @@ fn small() -> Simulation {
         let guest = Guest {
             host: index as u16 + 1,
             link: cast::NARROW,
+            daemon: 0,
             behaviour: Box::new(Fetcher::new(wishes)),
             appetite: (index == 2).then_some((6_000, Duration::from_millis(5))),
             arrives: Duration::from_millis(index as u64),

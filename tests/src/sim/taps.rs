@@ -10,17 +10,14 @@
 //! It shares no code with the engine.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::network::End;
+use super::stream::{Stream, as_block, extension_ids, parse};
 use super::torrent::Torrent;
-use crate::bencode::Value;
 use crate::peer::{Message, PROTOCOL};
 use crate::sample::Block;
-
-/// Longest message that a daemon may send: a block of 128 KiB, or the bitfield of two million pieces.
-const MESSAGE_LEN_MAX: usize = 256 * 1024;
 
 /// What a peer hears.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +36,10 @@ pub struct Taps {
     taps: BTreeMap<u32, Tap>,
     /// Bytes that rotted on disk: torrent and offset. They may arrive as they are.
     rotten: BTreeSet<(u64, u64)>,
-    /// Which pieces the daemon has, by torrent.
-    possession: BTreeMap<u64, Vec<bool>>,
+    /// Which pieces a daemon has, or ever had if it fetches: by host and torrent.
+    possession: BTreeMap<(IpAddr, u64), Vec<bool>>,
+    /// Daemons that fetch: what they ask for is judged elsewhere (`manners`).
+    fetching: BTreeSet<IpAddr>,
     delivered_bytes: u64,
     rotten_blocks: u64,
 }
@@ -48,6 +47,9 @@ pub struct Taps {
 /// One connection.
 #[derive(Debug)]
 struct Tap {
+    /// The daemon's host.
+    daemon: IpAddr,
+    fetches: bool,
     torrents: Rc<[Rc<Torrent>]>,
     torrent: Option<Rc<Torrent>>,
     from_peer: Stream,
@@ -65,18 +67,12 @@ struct Tap {
     peer_ids: BTreeMap<Vec<u8>, u8>,
 }
 
-/// A stream cut into a handshake and messages.
-#[derive(Debug, Default)]
-struct Stream {
-    bytes: Vec<u8>,
-    start: usize,
-    greeted: bool,
-}
-
 impl Taps {
-    /// Listens to a connection; its peer may ask for any of these torrents.
-    pub fn listen(&mut self, connection: u32, torrents: &Rc<[Rc<Torrent>]>) {
+    /// Listens to a connection to a daemon; its peer may ask for any of these torrents.
+    pub fn listen(&mut self, connection: u32, daemon: IpAddr, torrents: &Rc<[Rc<Torrent>]>) {
         let tap = Tap {
+            daemon,
+            fetches: self.fetching.contains(&daemon),
             torrents: torrents.clone(),
             torrent: None,
             from_peer: Stream::default(),
@@ -97,9 +93,24 @@ impl Taps {
         self.taps.remove(&connection);
     }
 
-    /// The daemon has these pieces of a torrent, and must say so.
-    pub fn possesses(&mut self, torrent: &Torrent, has: Vec<bool>) {
-        self.possession.insert(torrent.key, has);
+    /// A daemon has these pieces of a torrent, and must say so.
+    pub fn possesses(&mut self, daemon: IpAddr, torrent: &Torrent, has: Vec<bool>) {
+        self.possession.insert((daemon, torrent.key), has);
+    }
+
+    /// A daemon fetches, and may have no more than what it gains.
+    pub fn fetches(&mut self, daemon: IpAddr, torrents: &[Rc<Torrent>]) {
+        self.fetching.insert(daemon);
+        for torrent in torrents {
+            self.possesses(daemon, torrent, vec![false; torrent.pieces() as usize]);
+        }
+    }
+
+    /// A daemon has one piece more.
+    pub fn gains(&mut self, daemon: IpAddr, torrent: &Torrent, piece: u32) {
+        if let Some(has) = self.possession.get_mut(&(daemon, torrent.key)) {
+            has[piece as usize] = true;
+        }
     }
 
     /// A byte of a torrent that is not what it was, on disk and without a stamp telling.
@@ -258,27 +269,28 @@ impl Tap {
                 assert!(self.fast(), "a fast message to a peer that does not know it");
             }
             Message::Extended { id, payload } => self.check_extended(*id, payload, private),
-            Message::Request(_) | Message::Interested => panic!("a seed asks for nothing: {message:?}"),
+            Message::Request(_) | Message::Interested | Message::Cancel(_) => {
+                assert!(self.fetches, "a seed asks for nothing: {message:?}");
+            }
             Message::Unknown { id: 9, .. } => assert!(!private, "a private torrent is not for the DHT"),
             Message::Unknown { id, .. } => panic!("the daemon sent message {id}, which no standard knows"),
-            Message::Cancel(_) => panic!("a seed takes nothing back"),
             Message::KeepAlive | Message::NotInterested | Message::Have { .. } | Message::Piece { .. } => {}
         }
     }
 
     /// What the daemon has not got it neither sends nor tells of, although its bytes may stand on the disk.
-    fn check_has(&self, piece: u32, possession: &BTreeMap<u64, Vec<bool>>) {
+    fn check_has(&self, piece: u32, possession: &BTreeMap<(IpAddr, u64), Vec<bool>>) {
         let torrent = self.torrent.as_ref().expect("only known torrents are served");
-        if let Some(has) = possession.get(&torrent.key) {
+        if let Some(has) = possession.get(&(self.daemon, torrent.key)) {
             let has = has.get(piece as usize).is_some_and(|has| *has);
             assert!(has, "piece {piece} was not verified, and is served");
         }
     }
 
     /// What the daemon says it has is what it has.
-    fn check_possession(&self, message: &Message, possession: &BTreeMap<u64, Vec<bool>>) {
+    fn check_possession(&self, message: &Message, possession: &BTreeMap<(IpAddr, u64), Vec<bool>>) {
         let torrent = self.torrent.as_ref().expect("only known torrents are served");
-        let Some(has) = possession.get(&torrent.key) else {
+        let Some(has) = possession.get(&(self.daemon, torrent.key)) else {
             return;
         };
         let says: Vec<bool> = match message {
@@ -291,8 +303,9 @@ impl Tap {
             _ => return,
         };
         let (pieces, spare) = says.split_at(has.len());
+        let had = || pieces.iter().zip(has).all(|(says, has)| !says || *has);
         assert!(
-            pieces == has,
+            pieces == has || self.fetches && had(),
             "the daemon says that it has other pieces than it has"
         );
         assert!(!spare.contains(&true), "spare bits of a bitfield are zero");
@@ -352,81 +365,4 @@ impl Tap {
         }
         false
     }
-}
-
-impl Stream {
-    fn push(&mut self, bytes: &[u8]) {
-        self.bytes.drain(..self.start);
-        self.start = 0;
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    fn handshake(&mut self) -> Option<Vec<u8>> {
-        let bytes = self.bytes[self.start..].get(..68)?.to_vec();
-        self.start += 68;
-        self.greeted = true;
-        Some(bytes)
-    }
-
-    /// Where the next message stands, without its length. An error: it is too long to be one.
-    fn frame(&mut self) -> Result<Option<Range<usize>>, ()> {
-        let rest = &self.bytes[self.start..];
-        let Some(len) = rest.first_chunk::<4>() else {
-            return Ok(None);
-        };
-        let len = u32::from_be_bytes(*len) as usize;
-        if len > MESSAGE_LEN_MAX {
-            return Err(());
-        }
-        if rest.len() < 4 + len {
-            return Ok(None);
-        }
-        let first = self.start + 4;
-        self.start = first + len;
-        Ok(Some(first..self.start))
-    }
-}
-
-/// The block that a message brings.
-fn as_block(frame: &[u8]) -> Option<(Block, &[u8])> {
-    let (head, data) = frame.split_first_chunk::<9>()?;
-    let [7, a, b, c, d, e, f, g, h] = *head else {
-        return None;
-    };
-    let block = Block {
-        piece: u32::from_be_bytes([a, b, c, d]),
-        offset: u32::from_be_bytes([e, f, g, h]),
-        len: data.len() as u32,
-    };
-    Some((block, data))
-}
-
-/// A message, if it has the length that its kind has.
-fn parse(frame: &[u8]) -> Option<Message> {
-    let right = match (frame.first(), frame.len()) {
-        (None, _) => true,
-        (Some(0..=3 | 14 | 15), len) => len == 1,
-        (Some(4 | 13 | 17), len) => len == 5,
-        (Some(6 | 8 | 16), len) => len == 13,
-        (Some(7), len) => len >= 9,
-        (Some(20), len) => len >= 2,
-        (Some(_), _) => true,
-    };
-    right.then(|| Message::decode(frame))
-}
-
-/// The ids of an extension handshake: what stands in its dictionary `m`.
-pub(super) fn extension_ids(payload: &[u8]) -> BTreeMap<Vec<u8>, u8> {
-    let Some(Value::Dictionary(entries)) = Value::decode(payload) else {
-        return BTreeMap::new();
-    };
-    let messages = entries.into_iter().find(|(key, _)| key == b"m");
-    let Some((_, Value::Dictionary(ids))) = messages else {
-        return BTreeMap::new();
-    };
-    let id = |(name, value)| match value {
-        Value::Integer(id) => Some((name, u8::try_from(id).ok().filter(|id| *id > 0)?)),
-        _ => None,
-    };
-    ids.into_iter().filter_map(id).collect()
 }

@@ -1,7 +1,10 @@
 //! Torrents whose bytes are a function of torrent and offset, so that a terabyte costs nothing.
 
+use std::cell::OnceCell;
 use std::path::Path;
 use std::sync::Arc;
+
+use sha1::{Digest, Sha1};
 
 use crate::sample::{BLOCK_LEN, Block};
 
@@ -18,6 +21,8 @@ pub struct Torrent {
     pub files: Vec<FilePart>,
     /// BEP 27: only its own tracker may bring peers together.
     pub private: bool,
+    /// The SHA-1 of every piece, once somebody asked.
+    hashes: OnceCell<Vec<[u8; 20]>>,
 }
 
 /// One file of a torrent.
@@ -58,6 +63,7 @@ impl Torrent {
             piece_len,
             files,
             private: key.is_multiple_of(2),
+            hashes: OnceCell::new(),
         }
     }
 
@@ -81,6 +87,21 @@ impl Torrent {
         let start = u64::from(piece) * u64::from(self.piece_len);
         let left = self.len().checked_sub(start)?;
         (left > 0).then(|| left.min(u64::from(self.piece_len)) as u32)
+    }
+
+    /// The SHA-1 of every piece.
+    pub fn hashes(&self) -> &[[u8; 20]] {
+        self.hashes.get_or_init(|| {
+            let hash = |piece| Sha1::digest(self.bytes_of(piece)).into();
+            (0..self.pieces()).map(hash).collect()
+        })
+    }
+
+    /// The bytes of a piece.
+    pub fn bytes_of(&self, piece: u32) -> Vec<u8> {
+        let mut bytes = vec![0; self.len_of(piece).unwrap_or(0) as usize];
+        self.read(u64::from(piece) * u64::from(self.piece_len), &mut bytes);
+        bytes
     }
 
     /// The blocks of a piece.

@@ -273,7 +273,7 @@ impl World {
             }
             Due::Close(socket) => self.closed(commons, socket),
             Due::Arrive(end, address, first) => {
-                let socket = self.insert(end, address);
+                let socket = self.insert(commons, end, address);
                 self.done.push(Completion::Arrived {
                     socket,
                     address,
@@ -291,7 +291,7 @@ impl World {
                 self.backlog.push_back((end, from));
                 self.accept(commons, false);
             }
-            Notice::Connected { end, result } => self.connected(end, result),
+            Notice::Connected { end, result } => self.connected(commons, end, result),
             Notice::Readable(end) => {
                 if let Some(socket) = self.by_end.get(&end) {
                     self.receive(commons, *socket);
@@ -371,7 +371,7 @@ impl World {
             }
             fails = false;
             if let Some((end, address)) = self.backlog.pop_front() {
-                let socket = self.insert(end, address);
+                let socket = self.insert(commons, end, address);
                 self.done.push(Completion::Accepted { socket, address });
                 let now = commons.clock.now();
                 let text = format_args!("accepts connection {} of {address}", end.connection);
@@ -388,17 +388,19 @@ impl World {
         self.connecting.insert(end, (token, address));
     }
 
-    fn connected(&mut self, end: End, result: Result<(), Errno>) {
+    fn connected(&mut self, commons: &mut Commons, end: End, result: Result<(), Errno>) {
         let (token, address) = self
             .connecting
             .remove(&end)
             .expect("a connection that nobody asked for");
         self.end(b'c', token);
-        let result = result.map(|()| self.insert(end, address));
+        let result = result.map(|()| self.insert(commons, end, address));
         self.done.push(Completion::Connected { token, result });
     }
 
-    fn insert(&mut self, end: End, address: SocketAddr) -> Socket {
+    fn insert(&mut self, commons: &mut Commons, end: End, address: SocketAddr) -> Socket {
+        let own = self.options.address.ip();
+        commons.manners.begins(end, own, address.ip());
         let socket = self.slots.insert(Connection::new(end, address));
         self.by_end.insert(end, socket);
         socket
@@ -444,6 +446,7 @@ impl World {
         let Commons { network, clock, .. } = commons;
         let bytes = network.receive(clock, end, len);
         commons.taps.heard_by_daemon(end, &bytes);
+        commons.manners.heard(commons.clock.now(), end, &bytes);
         bytes
     }
 
@@ -478,9 +481,21 @@ impl World {
 
     fn sent(&mut self, commons: &mut Commons, socket: Socket, payload: Payload) {
         let connection = self.slots.expect(socket);
-        let closes = connection.stop_sending();
-        let Commons { network, clock, .. } = commons;
-        let result = network.send(clock, connection.end, payload);
+        let (closes, end) = (connection.stop_sending(), connection.end);
+        let Commons {
+            network,
+            clock,
+            manners,
+            ..
+        } = commons;
+        let mut says = Vec::new();
+        if manners.watches(end) {
+            payload.append_to(&mut says);
+        }
+        let result = network.send(clock, end, payload);
+        if let (Ok(taken), false) = (result, says.is_empty()) {
+            manners.said(clock.now(), end, &says[..taken as usize]);
+        }
         self.done.push(Completion::Sent { socket, result });
         if closes {
             self.soon(commons, Due::Close(socket));
@@ -492,6 +507,7 @@ impl World {
         self.by_end.remove(&end);
         let Commons { network, clock, .. } = commons;
         network.close(clock, end);
+        commons.manners.ends(end);
         self.done.push(Completion::Closed { socket });
         self.accept(commons, false);
     }

@@ -133,13 +133,8 @@ impl Inode {
     }
 
     pub(super) fn read(&self, offset: u64, bytes: &mut [u8]) -> usize {
-        let len = self.seen.len.saturating_sub(offset).min(bytes.len() as u64) as usize;
-        let bytes = &mut bytes[..len];
-        self.generated(offset, bytes);
+        let len = self.read_state(&self.seen, offset, bytes);
         let (first, end) = pages(offset, len as u64);
-        for (page, written) in self.seen.written.range(first..end) {
-            overlap(offset, bytes, page * u64::from(PAGE_LEN), &written.0[..]);
-        }
         for page in self.rotten.range(first..end) {
             let place = page * u64::from(PAGE_LEN);
             if let Some(byte) = place
@@ -148,6 +143,22 @@ impl Inode {
             {
                 *byte ^= 0x40;
             }
+        }
+        len
+    }
+
+    /// The same of what would be there after a crash, at least.
+    pub(super) fn read_durable(&self, offset: u64, bytes: &mut [u8]) -> usize {
+        self.read_state(&self.durable, offset, bytes)
+    }
+
+    fn read_state(&self, state: &State, offset: u64, bytes: &mut [u8]) -> usize {
+        let len = state.len.saturating_sub(offset).min(bytes.len() as u64) as usize;
+        let bytes = &mut bytes[..len];
+        self.generated(offset, bytes);
+        let (first, end) = pages(offset, len as u64);
+        for (page, written) in state.written.range(first..end) {
+            overlap(offset, bytes, page * u64::from(PAGE_LEN), &written.0[..]);
         }
         len
     }

@@ -8,7 +8,8 @@ use shoal_world::Time;
 
 use super::super::daemon::INFO_LEN;
 use super::super::dice::Chance;
-use super::super::taps::{Heard, extension_ids};
+use super::super::stream::extension_ids;
+use super::super::taps::Heard;
 use super::super::torrent::Torrent;
 use super::{Behaviour, Line};
 use crate::bencode::Value;
