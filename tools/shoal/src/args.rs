@@ -287,6 +287,14 @@ pub(crate) struct Download {
     #[arg(long)]
     pub(crate) sequential: bool,
 
+    /// Bytes to receive in a second at most, such as 10MiB or 10MiB/s [default: unlimited]
+    #[arg(long, value_name = "RATE")]
+    pub(crate) limit_down: Option<String>,
+
+    /// Bytes to send in a second at most, likewise [default: unlimited]
+    #[arg(long, value_name = "RATE")]
+    pub(crate) limit_up: Option<String>,
+
     /// Serve it when it is complete, until stopped
     #[arg(long)]
     pub(crate) seed: bool,

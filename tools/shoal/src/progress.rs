@@ -108,8 +108,8 @@ impl FetchBar {
     }
 
     /// Writes something else to the terminal, above the line.
-    pub(crate) fn aside(&self, write: impl FnOnce()) {
-        self.bar.suspend(write);
+    pub(crate) fn aside<R>(&self, write: impl FnOnce() -> R) -> R {
+        self.bar.suspend(write)
     }
 }
 

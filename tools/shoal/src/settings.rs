@@ -17,13 +17,18 @@ pub(crate) fn config(settings: &Settings) -> Result<Config, Failure> {
         ("--slots", "upload_slots", &settings.slots),
     ];
     for (option, name, text) in options {
-        let Some(text) = text else { continue };
-        config.set(name, text).map_err(|error| match error {
-            SettingError::Value(expected) => {
-                Failure::bad_input(format!("{option}: `{}`: it takes {expected}", Printable(text)))
-            }
-            SettingError::Unknown { .. } => panic!("{option} stands for the setting {name}"),
-        })?;
+        set(&mut config, option, name, text.as_deref())?;
     }
     Ok(config)
+}
+
+/// Sets what an option stands for, if it was given.
+pub(crate) fn set(config: &mut Config, option: &str, name: &str, text: Option<&str>) -> Result<(), Failure> {
+    let Some(text) = text else { return Ok(()) };
+    config.set(name, text).map_err(|error| match error {
+        SettingError::Value(expected) => {
+            Failure::bad_input(format!("{option}: `{}`: it takes {expected}", Printable(text)))
+        }
+        SettingError::Unknown { .. } => panic!("{option} stands for the setting {name}"),
+    })
 }

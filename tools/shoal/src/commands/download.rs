@@ -38,7 +38,14 @@ use upkeep::State;
 const LOOK_PERIOD: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<Exit, Failure> {
-    let config = settings::config(&arguments.settings)?;
+    let mut config = settings::config(&arguments.settings)?;
+    let limits = [
+        ("--limit-down", "download_limit", &arguments.limit_down),
+        ("--limit-up", "upload_limit", &arguments.limit_up),
+    ];
+    for (option, name, rate) in limits {
+        settings::set(&mut config, option, name, rate.as_deref())?;
+    }
     let metainfo = Arc::new(torrent(&arguments.file)?);
     let plan = Plan {
         peers: peers(&arguments.peers)?,
@@ -69,7 +76,7 @@ pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<Exit, Failure> {
     };
     let folder = arguments.state.as_ref().unwrap_or(&arguments.out);
     let state = State::open(&arguments.out, folder, &plan.metainfo)?;
-    plan.run(serving, state, json)
+    plan.run(serving, &state, json)
 }
 
 /// The torrent of a file. Of a link there is only a sentence to say.
@@ -121,8 +128,8 @@ enum End {
 }
 
 impl Plan {
-    fn run(&self, serving: Serving, state: State, json: bool) -> Result<Exit, Failure> {
-        let fetching = match self.begin(&serving, &state) {
+    fn run(&self, serving: Serving, state: &State, json: bool) -> Result<Exit, Failure> {
+        let fetching = match self.begin(&serving, state) {
             Ok(fetching) => fetching,
             Err(BeginError::Cancelled) => {
                 serving.session.stop();
@@ -134,7 +141,7 @@ impl Plan {
             }
             Err(error) => {
                 serving.session.stop();
-                let failure = failure(error, &state);
+                let failure = failure(error, state);
                 state.forget_if_new();
                 return Err(failure);
             }
@@ -143,9 +150,9 @@ impl Plan {
         display.started(fetching.have(), &self.place.root)?;
         if !self.seed && self.selection.is_within(fetching.have()) {
             serving.session.stop();
-            return self.end_complete(&state, &mut display);
+            return self.end_complete(state, &mut display);
         }
-        self.fetch_and_serve(serving, fetching, &state, &mut display)
+        self.fetch_and_serve(serving, fetching, state, &mut display)
     }
 
     /// Makes the files and finds out what is in them.
@@ -176,13 +183,13 @@ impl Plan {
     ) -> Result<Exit, Failure> {
         let complete = self.selection.is_within(fetching.have());
         let torrent = serving.session.add(fetching).map_err(Failure::bad_input)?;
-        serving.tell_ready()?;
+        display.aside(|| serving.tell_ready())?;
         let end = if complete {
             End::Complete
         } else {
             self.fetch(&serving, &torrent, display)?
         };
-        display.look(&status(&torrent))?;
+        display.note(&status(&torrent));
         if end == End::Stopped {
             serving.session.stop();
             display.stopped(&torrent.have())?;
@@ -195,9 +202,9 @@ impl Plan {
         display.finished()?;
         let (serving, torrent) = self.name_and_go_on(serving, torrent, state)?;
         serving.go_on()?;
-        display.look(&status(&torrent))?;
+        display.note(&status(&torrent));
         serving.session.stop();
-        display.ended_seeding()?;
+        display.ended()?;
         Ok(Exit::Done)
     }
 
@@ -230,7 +237,7 @@ impl Plan {
         }
         state.forget();
         display.finished()?;
-        display.ended_complete()?;
+        display.ended()?;
         Ok(Exit::Done)
     }
 

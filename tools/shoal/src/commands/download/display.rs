@@ -87,8 +87,8 @@ impl<'a> Display<'a> {
         }))
     }
 
-    /// Takes new figures, and shows them where that is due.
-    pub(super) fn look(&mut self, status: &Status) -> Result<(), Failure> {
+    /// Takes new figures.
+    pub(super) fn note(&mut self, status: &Status) {
         let at = Instant::now();
         self.now.bytes_done = self.selection.bytes_done(self.metainfo, &status.have);
         if let Some(report) = &status.report {
@@ -98,9 +98,15 @@ impl<'a> Display<'a> {
         }
         self.downloaded.look(at, self.now.downloaded_bytes);
         self.uploaded.look(at, self.now.uploaded_bytes);
+    }
+
+    /// Takes new figures, and shows them where that is due.
+    pub(super) fn look(&mut self, status: &Status) -> Result<(), Failure> {
+        self.note(status);
         self.draw();
-        if self.json && self.told.is_none_or(|told| at - told >= EVENT_PERIOD) {
-            self.told = Some(at);
+        let due = self.told.is_none_or(|told| told.elapsed() >= EVENT_PERIOD);
+        if self.json && due {
+            self.told = Some(Instant::now());
             self.event(self.progress())?;
         }
         Ok(())
@@ -149,13 +155,8 @@ impl<'a> Display<'a> {
         output::line(self.summary())
     }
 
-    /// The end of a download that is complete.
-    pub(super) fn ended_complete(&mut self) -> Result<(), Failure> {
-        self.event(self.stop(true))
-    }
-
-    /// The end of serving what was downloaded.
-    pub(super) fn ended_seeding(&mut self) -> Result<(), Failure> {
+    /// The end, with everything there.
+    pub(super) fn ended(&self) -> Result<(), Failure> {
         self.event(self.stop(true))
     }
 
@@ -246,12 +247,16 @@ impl<'a> Display<'a> {
         }
     }
 
-    fn diagnostic(&self, sentence: &str) {
-        let sentence = Printable(sentence);
+    /// Writes something that is not the bar, above it.
+    pub(super) fn aside<R>(&self, write: impl FnOnce() -> R) -> R {
         match &self.bar {
-            Some(bar) => bar.aside(|| output::diagnostic(sentence)),
-            None => output::diagnostic(sentence),
+            Some(bar) => bar.aside(write),
+            None => write(),
         }
+    }
+
+    fn diagnostic(&self, sentence: &str) {
+        self.aside(|| output::diagnostic(Printable(sentence)));
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "an event is made to be told")]
