@@ -217,18 +217,32 @@ impl Shard {
         self.queue_asking(socket);
     }
 
-    /// Takes back everything that a peer was asked for: others may be asked.
-    pub(crate) fn take_back(&mut self, socket: Socket) {
+    /// Takes back everything that a peer was asked for and does not deliver: it is told so, and others may be asked.
+    pub(crate) fn cancel_all(&mut self, now: Time, socket: Socket, ops: &mut Vec<Op>) {
+        let blocks = self.take_back(socket);
         let Some(conversation) = self.peers.talking(socket) else {
             return;
         };
+        for block in &blocks {
+            Message::Cancel((*block).into()).encode(&mut conversation.outbox);
+        }
+        if !blocks.is_empty() {
+            self.send_next(now, socket, ops);
+        }
+    }
+
+    /// Forgets everything that a peer was asked for: others may be asked. What it was.
+    pub(crate) fn take_back(&mut self, socket: Socket) -> Vec<Span> {
+        let Some(conversation) = self.peers.talking(socket) else {
+            return Vec::new();
+        };
         let id = conversation.torrent;
         let Some(download) = conversation.download.as_mut() else {
-            return;
+            return Vec::new();
         };
         let blocks = download.take_back();
         let Some(fetching) = self.torrents.fetching(id) else {
-            return;
+            return blocks;
         };
         for block in &blocks {
             fetching.picker.abandoned(socket, *block);
@@ -236,6 +250,7 @@ impl Shard {
         if !blocks.is_empty() {
             self.queue_others(id, socket);
         }
+        blocks
     }
 
     /// Blocks became free that others may be asked for.

@@ -61,6 +61,8 @@ pub(crate) struct Entry {
     pub(crate) sync_waits: bool,
     /// It was synced, and is looked at for the durable state.
     pub(crate) stamp_waits: bool,
+    /// The same, when the look that is under way ended: it may have begun before the sync.
+    pub(crate) look_again: bool,
     /// Used since the watch last looked at its path.
     pub(crate) used: bool,
     /// The watch is looking at its path.
@@ -117,6 +119,7 @@ impl Files {
             writes: Vec::new(),
             sync_waits: false,
             stamp_waits: false,
+            look_again: false,
             used: false,
             watched: false,
             waiters: Vec::new(),

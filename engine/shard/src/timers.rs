@@ -71,7 +71,7 @@ impl Shard {
             download.snubbed = true;
             download.heard_at = now;
             self.counters.snubbed += 1;
-            self.take_back(socket);
+            self.cancel_all(now, socket, ops);
         }
         self.review_interest(now, socket, ops);
     }

@@ -234,12 +234,17 @@ impl Shard {
         self.file_settled(key, &result);
         let Some(entry) = self.files.get(key) else { return };
         entry.watched = false;
+        let look_again = std::mem::take(&mut entry.look_again);
         match result {
             Ok(stamp) => self.take_stock(now, key, &stamp, ops),
             Err(Refusal::Errno(Errno(EMFILE | ENFILE | ENOMEM | EINTR))) => self.files.touch(key),
             Err(refusal) => self.fail_file(now, key, cause_of(refusal), ops),
         }
+        if look_again {
+            self.look_at_synced(key, ops);
+        }
         // A file that could not be opened for want of descriptors is opened again here.
+        self.reopen(key, ops);
         self.wake_waiters(now, key, ops);
     }
 

@@ -210,6 +210,14 @@ impl Shard {
         });
     }
 
+    /// Opens a file again that could not be, if something waits to be written or synced.
+    pub(crate) fn reopen(&mut self, key: FileKey, ops: &mut Vec<Op>) {
+        let Some(entry) = self.files.get(key) else { return };
+        if entry.handle == Handle::Closed && (entry.sync_waits || !entry.writes.is_empty()) {
+            self.open_file(key, ops);
+        }
+    }
+
     /// A file was opened, or not: what waited to be written to it, or for its sync, goes on.
     pub(crate) fn resume_writes(
         &mut self,
@@ -276,7 +284,7 @@ impl Shard {
             (Some(id), None) => self.written(now, id, buffer, ops),
             (Some(id), Some((index, errno))) => {
                 self.buffers.get_mut(buffer).stage = Stage::Unwritten;
-                self.pause(now, id, index, errno);
+                self.pause(now, id, index, errno, ops);
             }
         }
     }
@@ -359,7 +367,7 @@ impl Shard {
 
     /// No room, no right, no disk: nothing more is asked for until a write succeeds. Blocks of pieces that are not
     /// whole are given up, so that other torrents have the memory.
-    fn pause(&mut self, now: Time, id: TorrentId, index: FileIndex, errno: Errno) {
+    fn pause(&mut self, now: Time, id: TorrentId, index: FileIndex, errno: Errno, ops: &mut Vec<Op>) {
         let Some(active) = self.torrents.active(id) else {
             return;
         };
@@ -375,7 +383,7 @@ impl Shard {
         let (info_hash, key) = (active.info_hash, active.files[index.index()].key);
         let peers = active.peers.clone();
         for socket in peers {
-            self.take_back(socket);
+            self.cancel_all(now, socket, ops);
         }
         self.drop_unfinished(id);
         let path = self.files.get(key).map(|entry| entry.path.clone());
@@ -531,22 +539,31 @@ impl Shard {
             self.fail_file(now, key, Cause::Unsynced(errno), ops);
             return;
         }
+        self.look_at_synced(key, ops);
+    }
+
+    /// Looks at a file that was synced; where the watch is looking already, once more when it has.
+    pub(crate) fn look_at_synced(&mut self, key: FileKey, ops: &mut Vec<Op>) {
         let Some(entry) = self.files.get(key) else { return };
-        entry.stamp_waits = true;
+        if entry.watched {
+            entry.look_again = true;
+            return;
+        }
+        (entry.watched, entry.stamp_waits) = (true, true);
         ops.push(Op::Stamp {
             token: key.0,
             path: entry.path.clone(),
         });
     }
 
-    /// A synced file was looked at.
+    /// A synced file was looked at; if it could not be, the watch looks again.
     pub(crate) fn file_settled(&mut self, key: FileKey, result: &Result<FileStamp, Refusal>) {
         let Some(entry) = self.files.get(key) else { return };
+        let Ok(stamp) = *result else { return };
         if !std::mem::take(&mut entry.stamp_waits) {
             return;
         }
         let (id, index) = (entry.torrent, entry.index);
-        let Ok(stamp) = *result else { return };
         entry.trust = Trust::Ours(Some(stamp));
         if let Some(fetching) = self.torrents.fetching(id)
             && let Some(batch) = fetching.durability.batch.as_mut()
