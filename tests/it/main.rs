@@ -7,6 +7,7 @@ mod circumstances;
 mod commands;
 mod corpus;
 mod differential;
+mod downloading;
 mod hostile_floods;
 mod hostile_handshakes;
 mod hostile_messages;

@@ -199,8 +199,8 @@ impl Plan {
             serving.session.stop();
             return self.end_complete(state, display);
         }
-        display.finished()?;
         let (serving, torrent) = self.name_and_go_on(serving, torrent, state)?;
+        display.finished()?;
         serving.go_on()?;
         display.note(&status(&torrent));
         serving.session.stop();
