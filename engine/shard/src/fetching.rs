@@ -27,7 +27,8 @@ use shoal_world::{Op, Socket, Time};
 pub(crate) use self::blame::{Banned, Blame};
 pub(crate) use self::landing::Landed;
 pub(crate) use self::storing::{Durability, Paused, WriteUnderWay};
-use crate::buffers::{BufferId, Cut};
+use crate::buffers::{BufferId, Cut, Stage};
+use crate::limits::IDLE_PIECE_AFTER;
 use crate::picker::{Asker, Picker};
 use crate::shard::Shard;
 use crate::throttle::{Gate, Throttles};
@@ -39,7 +40,7 @@ pub(crate) struct Fetching {
     pub(crate) picker: Picker,
     pub(crate) hashes: Arc<[Digest]>,
     /// Pieces in hand.
-    pub(crate) buffers: BTreeMap<PieceIndex, BufferId>,
+    pub(crate) buffers: BTreeMap<PieceIndex, InHand>,
     /// Blocks of which a part has come: piece and offset.
     pub(crate) arriving: BTreeSet<(PieceIndex, u32)>,
     pub(crate) durability: Durability,
@@ -48,6 +49,14 @@ pub(crate) struct Fetching {
     pub(crate) paused: Option<Paused>,
     /// Everything wanted is there and durable, and was told.
     pub(crate) finished: bool,
+}
+
+/// A piece in hand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InHand {
+    pub(crate) buffer: BufferId,
+    /// When it was begun, or a block of it came last.
+    pub(crate) touched_at: Time,
 }
 
 /// A message that the world hashes.
@@ -161,7 +170,8 @@ impl Shard {
         let mut hungry = false;
         let mut begin = |piece| match self.buffers.begin(&mut self.cache, cut, piece) {
             Some(buffer) => {
-                buffers.insert(piece, buffer);
+                let touched_at = now;
+                buffers.insert(piece, InHand { buffer, touched_at });
                 true
             }
             None => {
@@ -180,6 +190,7 @@ impl Shard {
         let more = blocks.len() == room && download.room(now) > 0;
         if hungry {
             self.hungry.insert(socket);
+            self.reclaim(now, id);
         }
         if more {
             self.queue_asking(socket);
@@ -187,6 +198,36 @@ impl Shard {
         if !blocks.is_empty() {
             self.send_next(now, socket, ops);
         }
+    }
+
+    /// There is no memory: gives up the piece of a torrent for which nobody has delivered anything for the longest, if
+    /// that is long. Whoever has its missing blocks may be gone or choke us for hours.
+    fn reclaim(&mut self, now: Time, id: TorrentId) {
+        let Some(fetching) = self.torrents.fetching(id) else {
+            return;
+        };
+        let idle = fetching.buffers.iter().filter(|(_, in_hand)| {
+            let fills = matches!(self.buffers.get(in_hand.buffer).stage, Stage::Filling);
+            fills && now.since(in_hand.touched_at) >= IDLE_PIECE_AFTER
+        });
+        let Some((piece, _)) = idle.min_by_key(|(_, in_hand)| in_hand.touched_at) else {
+            return;
+        };
+        let piece = *piece;
+        self.drop_piece(id, piece);
+    }
+
+    /// Forgets what came of a piece that is not whole.
+    pub(crate) fn drop_piece(&mut self, id: TorrentId, piece: PieceIndex) {
+        let Some(fetching) = self.torrents.fetching(id) else {
+            return;
+        };
+        let Some(in_hand) = fetching.buffers.remove(&piece) else {
+            return;
+        };
+        fetching.picker.lost(piece);
+        fetching.arriving.retain(|(arriving, _)| *arriving != piece);
+        self.buffers.release(in_hand.buffer, &mut self.cache);
     }
 
     /// Tells a peer whether we want something of it.

@@ -111,6 +111,10 @@ pub(crate) const SYNC_BYTES_MAX: u64 = 256 << 20;
 /// How often a torrent that cannot be written tries again.
 pub(crate) const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
+/// Time without a block after which a piece may be given up for its memory: twice what snubs a peer, so that every peer
+/// that could deliver had its chance.
+pub(crate) const IDLE_PIECE_AFTER: Duration = Duration::from_secs(30);
+
 /// Addresses known for one torrent at most, as in libtorrent.
 pub(crate) const CANDIDATES_MAX: usize = 3_000;
 

@@ -166,6 +166,7 @@ impl Picker {
         self.rarity.has(piece);
     }
 
+    #[cfg(test)]
     /// How many peers have the piece.
     pub(crate) fn availability(&self, piece: PieceIndex) -> u32 {
         self.rarity.of(piece)
@@ -303,11 +304,13 @@ impl Picker {
         self.settle(piece);
     }
 
+    #[cfg(test)]
     /// The pieces that hold memory: begun and not yet verified, failed or lost.
     pub(crate) fn in_progress(&self) -> impl Iterator<Item = PieceIndex> {
         self.begun.keys().copied()
     }
 
+    #[cfg(test)]
     /// Every block that can be had is asked for, and not all are there.
     pub(crate) fn is_endgame(&self) -> bool {
         self.partial.is_empty()

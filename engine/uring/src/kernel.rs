@@ -325,9 +325,9 @@ impl Kernel {
 
     fn enter(&mut self, deadline: Option<Time>, awake: impl FnOnce() -> bool) {
         let mut sleeps = self.ready.is_empty() && !self.ring.has_completed();
-        if let Some(hashing) = &mut self.hashing {
-            hashing.hand_over(sleeps);
-        }
+        let now = self.now();
+        let hands_over = self.hashing.as_mut().and_then(|hashing| hashing.hand_over(now));
+        let deadline = [deadline, hands_over].into_iter().flatten().min();
         if sleeps {
             let has_hashed = || self.hashing.as_ref().is_some_and(Hashing::has_results);
             sleeps = self.mailboxes[self.core].may_sleep(|| has_hashed() || awake());

@@ -24,9 +24,9 @@ pub(crate) const BUFFERS_LEN: u16 = 1024;
 /// conversation, which at 4 KiB is as much as the copy itself.
 pub(crate) const PAYLOAD_BUFFER_LEN: usize = 65_536;
 
-/// Buffers for payload of a core, 4 MiB together: what they hold is copied on before the next turn, and more would only
-/// drive it out of the second-level cache. Mapped when the first payload is expected.
-pub(crate) const PAYLOAD_BUFFERS_LEN: u16 = 64;
+/// Buffers for payload of a core, 2 MiB together: what they hold is copied on before the next turn, and more would only
+/// drive it out of the caches. Mapped when the first payload is expected.
+pub(crate) const PAYLOAD_BUFFERS_LEN: u16 = 32;
 
 /// What the kernel reads of a buffer: `struct io_uring_buf` of its interface. In the first entry of a ring, where the
 /// kernel does not look at it, the last field is the ring's tail.

@@ -81,11 +81,12 @@ impl Landed {
         let buffer = fetching
             .as_ref()
             .filter(|_| incoming.wanted)
-            .and_then(|fetching| fetching.buffers.get(&incoming.block.piece()));
+            .and_then(|fetching| fetching.buffers.get(&incoming.block.piece()))
+            .map(|in_hand| in_hand.buffer);
         if let Some(buffer) = buffer {
             let mut start = range.start;
             buffers.each_spot(
-                *buffer,
+                buffer,
                 cut,
                 incoming.block.offset() + incoming.len,
                 len,
@@ -109,12 +110,12 @@ impl Landed {
             download.incoming = None;
             download.heard(now, incoming.block);
             if let Some(fetching) = fetching {
-                self.block_came(socket, fetching, incoming);
+                self.block_came(now, socket, fetching, incoming);
             }
         }
     }
 
-    fn block_came(&mut self, socket: Socket, fetching: &mut Fetching, incoming: Incoming) {
+    fn block_came(&mut self, now: Time, socket: Socket, fetching: &mut Fetching, incoming: Incoming) {
         let Incoming { block, wanted, .. } = incoming;
         if !wanted {
             // Somebody else delivers it; this peer is not asked for it any more.
@@ -122,6 +123,9 @@ impl Landed {
             return;
         }
         fetching.arriving.remove(&(block.piece(), block.offset()));
+        if let Some(in_hand) = fetching.buffers.get_mut(&block.piece()) {
+            in_hand.touched_at = now;
+        }
         let others = match fetching.picker.landed(socket, block) {
             picker::Landed::Unasked => {
                 self.wasted_bytes += u64::from(block.len());

@@ -88,14 +88,11 @@ impl Shard {
         let Some(active) = self.torrents.get(id) else {
             return;
         };
-        let Some(buffer) = active
-            .fetching
-            .as_ref()
-            .and_then(|fetching| fetching.buffers.get(&piece))
-        else {
+        let fetching = active.fetching.as_ref();
+        let Some(in_hand) = fetching.and_then(|fetching| fetching.buffers.get(&piece)) else {
             return;
         };
-        let buffer = *buffer;
+        let buffer = in_hand.buffer;
         let len = active.layout.piece_len(piece);
         let mut parts = Vec::new();
         self.buffers.each_spot(buffer, active.cut(id), 0, len, |spot| {
@@ -403,17 +400,13 @@ impl Shard {
             return;
         };
         let buffers = &self.buffers;
-        let in_hand = fetching.buffers.iter().map(|(piece, buffer)| (*piece, *buffer));
-        let unfinished: Vec<(PieceIndex, BufferId)> = in_hand
-            .filter(|(_, buffer)| matches!(buffers.get(*buffer).stage, Stage::Filling))
+        let in_hand = fetching.buffers.iter();
+        let unfinished: Vec<PieceIndex> = in_hand
+            .filter(|(_, in_hand)| matches!(buffers.get(in_hand.buffer).stage, Stage::Filling))
+            .map(|(piece, _)| *piece)
             .collect();
-        for (piece, _) in &unfinished {
-            fetching.buffers.remove(piece);
-            fetching.picker.lost(*piece);
-            fetching.arriving.retain(|(arriving, _)| arriving != piece);
-        }
-        for (_, buffer) in unfinished {
-            self.buffers.release(buffer, &mut self.cache);
+        for piece in unfinished {
+            self.drop_piece(id, piece);
         }
     }
 
@@ -423,7 +416,7 @@ impl Shard {
             return;
         };
         let one = fetching.paused.is_some();
-        let mut unwritten: Vec<BufferId> = fetching.buffers.values().copied().collect();
+        let mut unwritten: Vec<BufferId> = fetching.buffers.values().map(|in_hand| in_hand.buffer).collect();
         unwritten.retain(|buffer| matches!(self.buffers.get(*buffer).stage, Stage::Unwritten));
         if one {
             unwritten.truncate(1);

@@ -386,7 +386,7 @@ impl Skipping {
         self.gather.push_bytes(&bytes[skipped as usize..]);
     }
 
-    fn extent(&mut self, extent: shoal_world::Extent, start: u32, len: u32) {
+    fn extent(&mut self, extent: Extent, start: u32, len: u32) {
         let skipped = self.skip.min(len);
         self.skip -= skipped;
         self.gather.push_extent(extent, start + skipped, len - skipped);

@@ -6,11 +6,12 @@
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
-use shoal_world::{Completion, Part};
+use shoal_world::{Completion, Part, Time};
 
 use super::Kernel;
-use crate::hash::Stream;
+use crate::hash::{Hasher, Stream};
 use crate::hash::pool::{Job, Outcome, Pool, Segment, Submitter};
 use crate::mailbox::Mailbox;
 
@@ -18,20 +19,19 @@ use crate::mailbox::Mailbox;
 /// A pool's queue has room for as many of each of its cores.
 pub const JOBS_PER_CORE_MAX: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
-/// Jobs that a busy core lets gather before threads begin with them: twice the lanes of the kernels that most machines
-/// have, so that lanes which end are filled again.
-const LANES_WORTH_FILLING: usize = 8;
-
-/// Turns after which they begin all the same: a busy core's turn takes some tens of microseconds.
-const GATHER_TURNS_MAX: u32 = 64;
+/// How long they gather at most: what a core that fetches a gigabyte a second completes in the meantime fills the lanes,
+/// and one that fetches less has time.
+const GATHER_MAX: Duration = Duration::from_millis(3);
 
 /// One core's side of the hashing pool.
 pub(super) struct Hashing {
     submitter: Submitter,
     /// What was not handed over yet, because the pool has no room or more may come.
     waiting: VecDeque<Job>,
-    /// Turns since something waits.
-    turns_gathered: u32,
+    /// Since when something waits.
+    since: Option<Time>,
+    /// Jobs that are hashed side by side.
+    lanes: usize,
     /// Kept so that every job has its result before the pool ends.
     _pool: Arc<Pool>,
 }
@@ -42,7 +42,8 @@ impl Hashing {
         Hashing {
             submitter: pool.submitter(JOBS_PER_CORE_MAX, move || mailboxes[core].bell().ring()),
             waiting: VecDeque::new(),
-            turns_gathered: 0,
+            since: None,
+            lanes: Hasher::new().lanes(),
             _pool: pool,
         }
     }
@@ -59,22 +60,25 @@ impl Hashing {
         self.submitter.under_way() > 0
     }
 
-    /// Hands over what waits. Lanes are worth most when all of them are taken, so a core that is busy lets jobs gather
-    /// and one that is about to sleep does not.
-    pub(super) fn hand_over(&mut self, sleeps: bool) {
+    /// Hands over what waits, if it is enough or has waited long enough. When to come back if it is not.
+    ///
+    /// Lanes are worth most when all of them are taken.
+    pub(super) fn hand_over(&mut self, now: Time) -> Option<Time> {
         if self.waiting.is_empty() {
-            return;
+            return None;
         }
-        self.turns_gathered += 1;
-        if !sleeps && self.waiting.len() < LANES_WORTH_FILLING && self.turns_gathered < GATHER_TURNS_MAX {
-            return;
+        let due = *self.since.get_or_insert(now) + GATHER_MAX;
+        if self.waiting.len() < self.lanes && now < due {
+            return Some(due);
         }
-        self.turns_gathered = 0;
+        self.since = None;
         while self.submitter.under_way() < JOBS_PER_CORE_MAX.get()
             && let Some(job) = self.waiting.pop_front()
         {
             self.submit(job);
         }
+        // What the pool has no room for goes with the next result.
+        None
     }
 
     fn submit(&mut self, job: Job) {

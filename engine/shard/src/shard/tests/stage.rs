@@ -1,5 +1,6 @@
-//! A world of a few lines for the shard's own tests: memory is vectors, files are a formula, sockets take what the
-//! test says. It performs every operation at once and in order; faults are the simulator's business.
+//! A world of a few lines for the shard's own tests: memory is vectors, files are a formula until they are written, sockets
+//! take what the test says. It performs every operation at once and in order, but for those that a test holds back;
+//! random faults are the simulator's business.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -13,9 +14,10 @@ use shoal_proto::info_hash::InfoHash;
 use shoal_proto::layout::{FileLength, Layout};
 use shoal_proto::message::Message;
 use shoal_proto::peer_id::PeerId;
+use sha1::{Digest, Sha1};
 use shoal_world::{
-    Buffer, Completion, CoreIndex, EXTENT_LEN, Extent, FRAME_LEN, File, FileStamp, Gather, Op, Opened, Part,
-    Pool, ReadDone, Socket, Time,
+    Buffer, Completion, CoreIndex, EXTENT_LEN, Errno, Extent, FRAME_LEN, File, FileStamp, Gather, Op, Opened,
+    PAGE_LEN, Part, Pool, ReadDone, Refusal, Socket, Time,
 };
 
 use super::super::Shard;
@@ -121,20 +123,67 @@ pub(super) struct Stage {
     pub(super) read_offsets: Vec<u64>,
     /// The files whose paths were looked at.
     pub(super) looked_at: BTreeSet<u32>,
+    /// Which operations are not performed before [`Stage::release`].
+    pub(super) holds: fn(&Op) -> bool,
+    /// Those of them that were asked for, in order.
+    pub(super) held: Vec<Op>,
+    /// What files hold that are written to; all others follow the formula.
+    pub(super) disk: BTreeMap<u32, Vec<u8>>,
+    pub(super) writes: Vec<Written>,
+    /// How many of a file's descriptors, writes and syncs fail, and with what, from here on.
+    pub(super) faults: Faults,
+    /// Calls that nobody answered yet: the asker's number and whom.
+    pub(super) calls: Vec<(u32, SocketAddr)>,
     lens: Vec<u64>,
     open: BTreeMap<u32, u32>,
     waiting: Vec<Op>,
 }
 
+/// A write that was performed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) file: u32,
+    pub(super) offset: u64,
+    pub(super) len: u32,
+    /// Whole pages, in memory and in the file: a disk takes them without a copy.
+    pub(super) direct: bool,
+}
+
+/// What fails at the moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Faults {
+    pub(super) open: Option<Errno>,
+    pub(super) write: Option<Errno>,
+    pub(super) sync: Option<Errno>,
+    pub(super) stamp: Option<Errno>,
+}
+
 impl Stage {
     /// A shard that seeds one torrent of these files; a negative length is padding.
     pub(super) fn new(extents: u32, frames: u32, piece_length: u32, files: &[i64]) -> Stage {
+        let mut stage = Stage::empty(extents, frames, files);
+        let layout = Arc::new(layout(piece_length, files));
+        let seeding = Seeding {
+            info_hash: INFO_HASH,
+            info: INFO.into(),
+            have: Bitfield::all(layout.pieces()),
+            paths: paths(files.len()),
+            stamps: stage.lens.iter().map(|len| Some(stamp(*len))).collect(),
+            layout,
+            fetch: None,
+        };
+        stage.command(Command::Add(Box::new(seeding)));
+        stage
+    }
+
+    /// A shard without torrents beside files of these lengths.
+    pub(super) fn empty(extents: u32, frames: u32, files: &[i64]) -> Stage {
         let memory = Memory {
             received: Vec::new(),
             arena: vec![0; (extents * EXTENT_LEN) as usize],
             frames: vec![Vec::new(); frames as usize],
         };
-        let mut stage = Stage {
+        Stage {
             shard: Shard::new(settings(), &memory),
             memory,
             now: Time::ZERO,
@@ -146,28 +195,16 @@ impl Stage {
             read_bytes: 0,
             read_offsets: Vec::new(),
             looked_at: BTreeSet::new(),
+            holds: |_| false,
+            held: Vec::new(),
+            disk: BTreeMap::new(),
+            writes: Vec::new(),
+            faults: Faults::default(),
+            calls: Vec::new(),
             lens: files.iter().map(|len| len.unsigned_abs()).collect(),
             open: BTreeMap::new(),
             waiting: Vec::new(),
-        };
-        let lengths = files.iter().map(|len| FileLength {
-            len: len.unsigned_abs(),
-            padding: *len < 0,
-        });
-        let layout = Arc::new(Layout::new(piece_length, lengths).unwrap());
-        let seeding = Seeding {
-            info_hash: INFO_HASH,
-            info: INFO.into(),
-            have: Bitfield::all(layout.pieces()),
-            paths: (0..files.len())
-                .map(|index| Arc::from(Path::new(&index.to_string())))
-                .collect(),
-            stamps: stage.lens.iter().map(|len| Some(stamp(*len))).collect(),
-            layout,
-            fetch: None,
-        };
-        stage.command(Command::Add(Box::new(seeding)));
-        stage
+        }
     }
 
     pub(super) fn command(&mut self, command: Command) {
@@ -196,8 +233,15 @@ impl Stage {
     /// A peer that has shaken hands and, after it, said these messages.
     pub(super) fn peer(&mut self, slot: u32, fast: bool, messages: &[Message<'_>]) -> Socket {
         let socket = Socket { slot, generation: 0 };
-        let address: SocketAddr = format!("10.0.0.{}:6881", slot + 1).parse().unwrap();
+        let address = format!("10.0.0.{}:6881", slot + 1).parse().unwrap();
         self.turn(vec![Completion::Accepted { socket, address }]);
+        self.greet(socket, fast, PeerId::new([9; 20]));
+        self.say(socket, messages);
+        socket
+    }
+
+    /// Lets a peer send its handshake.
+    pub(super) fn greet(&mut self, socket: Socket, fast: bool, peer_id: PeerId) {
         let reserved = if fast {
             Reserved::NONE.with_fast()
         } else {
@@ -206,20 +250,23 @@ impl Stage {
         let handshake = Handshake {
             reserved,
             info_hash: INFO_HASH,
-            peer_id: PeerId::new([9; 20]),
+            peer_id,
         };
         self.turn(vec![Completion::ReceivedExact {
             socket,
             bytes: handshake.encode().to_vec(),
         }]);
-        self.say(socket, messages);
-        socket
     }
 
     /// Lets a peer say something.
     pub(super) fn say(&mut self, socket: Socket, messages: &[Message<'_>]) {
         let mut bytes = Vec::new();
         messages.iter().for_each(|message| message.encode(&mut bytes));
+        self.say_bytes(socket, &bytes);
+    }
+
+    /// The same with bytes as they come, which need not end with a message.
+    pub(super) fn say_bytes(&mut self, socket: Socket, bytes: &[u8]) {
         for part in bytes.chunks(4096) {
             let buffer = self.memory.receive(part);
             self.turn(vec![Completion::Received { socket, buffer }]);
@@ -263,6 +310,25 @@ impl Stage {
         }
     }
 
+    /// Performs what was held back, in order.
+    pub(super) fn release(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        let done: Vec<Completion> = held.into_iter().filter_map(|op| self.perform_one(op)).collect();
+        self.turn(done);
+    }
+
+    /// Answers the call that was made first.
+    pub(super) fn answer_call(&mut self, result: Result<Socket, Errno>) -> SocketAddr {
+        let (token, address) = self.calls.remove(0);
+        self.turn(vec![Completion::Connected { token, result }]);
+        address
+    }
+
+    /// How many files are open.
+    pub(super) fn open_files(&self) -> usize {
+        self.open.len()
+    }
+
     fn asks(&mut self, mut done: Vec<Completion>) -> Vec<Op> {
         let mut ops = Vec::new();
         self.shard.on(self.now, &mut done, &mut self.memory, &mut ops);
@@ -270,6 +336,8 @@ impl Stage {
     }
 
     fn perform(&mut self, ops: Vec<Op>) {
+        let (held, ops): (Vec<Op>, Vec<Op>) = ops.into_iter().partition(self.holds);
+        self.held.extend(held);
         let done: Vec<Completion> = ops.into_iter().filter_map(|op| self.perform_one(op)).collect();
         self.events.extend(self.shard.events());
         if !done.is_empty() {
@@ -319,21 +387,25 @@ impl Stage {
             }
             Op::Open { token, path, .. } => {
                 let index: u32 = path.to_str().unwrap().parse().unwrap();
-                self.open.insert(index, index);
-                Completion::Opened {
-                    token,
-                    result: Ok(Opened {
-                        file: File(index),
-                        stamp: self.stamp(index),
-                    }),
-                }
+                let result = match self.faults.open {
+                    Some(errno) => Err(Refusal::Errno(errno)),
+                    None => {
+                        self.open.insert(index, index);
+                        Ok(Opened {
+                            file: File(index),
+                            stamp: self.stamp(index),
+                        })
+                    }
+                };
+                Completion::Opened { token, result }
             }
             Op::Stamp { token, path } => {
                 let index = path.to_str().unwrap().parse().unwrap();
                 self.looked_at.insert(index);
+                let refusal = self.faults.stamp.map(Refusal::Errno);
                 Completion::Stamped {
                     token,
-                    result: Ok(self.stamp(index)),
+                    result: refusal.map_or(Ok(self.stamp(index)), Err),
                 }
             }
             Op::Read {
@@ -357,12 +429,35 @@ impl Stage {
                     result: Ok(()),
                 }
             }
-            Op::Connect { .. }
-            | Op::Write { .. }
-            | Op::Sync { .. }
-            | Op::Hash { .. }
-            | Op::ReceiveDatagrams
-            | Op::SendDatagram { .. } => panic!("a seeding shard never asks for this: {op:?}"),
+            Op::Connect { token, address, .. } => {
+                self.calls.push((token, address));
+                return None;
+            }
+            Op::Write {
+                token,
+                file,
+                offset,
+                extent,
+                start,
+                len,
+            } => Completion::Wrote {
+                token,
+                result: self.write(file, offset, extent, start, len),
+            },
+            Op::Sync { token, file } => {
+                assert!(self.open.contains_key(&file.0), "a closed file was synced");
+                Completion::Synced {
+                    token,
+                    result: self.faults.sync.map_or(Ok(()), Err),
+                }
+            }
+            Op::Hash { token, parts } => Completion::Hashed {
+                token,
+                digest: Sha1::digest(self.gathered(&Gather { bytes: Vec::new(), parts })).into(),
+            },
+            Op::ReceiveDatagrams | Op::SendDatagram { .. } => {
+                panic!("a shard never asks for this: {op:?}")
+            }
         })
     }
 
@@ -401,11 +496,12 @@ impl Stage {
         let size = self.stamp(file.0).size;
         let arrived = size.saturating_sub(offset).min(u64::from(len)) as u32;
         let place = (extent.0 * EXTENT_LEN + start) as usize;
+        let disk = self.disk.get(&file.0);
         for (byte, at) in self.memory.arena[place..][..arrived as usize]
             .iter_mut()
             .zip(offset..)
         {
-            *byte = content(file.0, at);
+            *byte = disk.map_or_else(|| content(file.0, at), |bytes| bytes[at as usize]);
         }
         self.read_bytes += u64::from(arrived);
         self.read_offsets.push(offset);
@@ -418,12 +514,51 @@ impl Stage {
         }
     }
 
+    fn write(&mut self, file: File, offset: u64, extent: Extent, start: u32, len: u32) -> Result<(), Errno> {
+        assert!(self.open.contains_key(&file.0), "a closed file was written");
+        assert!(len > 0 && start + len <= EXTENT_LEN, "a write lies in an extent");
+        if let Some(errno) = self.faults.write {
+            return Err(errno);
+        }
+        let bytes = &self.memory.arena[(extent.0 * EXTENT_LEN + start) as usize..][..len as usize];
+        let disk = self.disk.entry(file.0).or_default();
+        let end = offset as usize + len as usize;
+        disk.resize(disk.len().max(end), 0);
+        disk[offset as usize..end].copy_from_slice(bytes);
+        let aligned = |number: u64| number.is_multiple_of(u64::from(PAGE_LEN));
+        let direct = aligned(offset) && aligned(start.into()) && aligned(len.into());
+        self.writes.push(Written {
+            file: file.0,
+            offset,
+            len,
+            direct,
+        });
+        Ok(())
+    }
+
     fn stamp(&self, file: u32) -> FileStamp {
+        let size = |disk: &Vec<u8>| disk.len() as u64;
         self.stamps
             .get(&file)
             .copied()
-            .unwrap_or_else(|| stamp(self.lens[file as usize]))
+            .unwrap_or_else(|| stamp(self.disk.get(&file).map_or(self.lens[file as usize], size)))
     }
+}
+
+/// The layout of a torrent of these files; a negative length is padding.
+pub(super) fn layout(piece_length: u32, files: &[i64]) -> Layout {
+    let lengths = files.iter().map(|len| FileLength {
+        len: len.unsigned_abs(),
+        padding: *len < 0,
+    });
+    Layout::new(piece_length, lengths).unwrap()
+}
+
+/// Every file is named by its number.
+pub(super) fn paths(files: usize) -> Vec<Arc<Path>> {
+    (0..files)
+        .map(|index| Arc::from(Path::new(&index.to_string())))
+        .collect()
 }
 
 fn settings() -> Settings {
