@@ -12,6 +12,7 @@ mod hostile_floods;
 mod hostile_handshakes;
 mod hostile_messages;
 mod hostile_metainfo;
+mod hostile_seeds;
 mod interop_create;
 mod interop_fetch;
 mod lifecycle;

@@ -1,4 +1,5 @@
-//! What needs minutes: fairness among many connections, and a soak. `tools/test.sh --long` runs it on a release build.
+//! What needs minutes: fairness among many connections, a soak, and the full sizes of what `tests/it` does in seconds.
+//! `tools/test.sh --long` runs it on a release build.
 
 mod fairness;
 mod soak;

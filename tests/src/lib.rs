@@ -1,9 +1,9 @@
 //! What the tests that run the real `shoal` share: known content, a scripted peer, processes, a tracker; the
 //! simulator, and the bodies of the fuzz targets.
 //!
-//! Only [`sim`] and [`fuzz`] use the engine. What drives processes does not: bencode, the metainfo and the peer
-//! protocol are written a second time, plainly and on blocking sockets, so that a mistake in the engine cannot hide
-//! behind the same mistake in its test.
+//! Only [`sim`] and [`fuzz`] use the engine, [`killing`], which reads the durable state, and [`streaming`], which embeds
+//! it. What drives processes does not: bencode, the metainfo and the peer protocol are written a second time, plainly and on blocking sockets, so
+//! that a mistake in the engine cannot hide behind the same mistake in its test.
 //!
 //! Invariants:
 //! - Every wait has a condition and a deadline ([`PATIENCE`]); reaching the deadline fails the test with what
@@ -16,6 +16,7 @@ use std::time::Duration;
 
 pub mod bencode;
 pub mod client;
+pub mod download;
 pub mod fetch;
 pub mod fuzz;
 pub mod mutations;
@@ -24,6 +25,7 @@ pub mod place;
 pub mod process;
 pub mod random;
 pub mod sample;
+pub mod scripted_seed;
 pub mod sim;
 pub mod tracker;
 

@@ -184,7 +184,14 @@ impl Peer {
     /// # Errors
     /// What the kernel said.
     pub fn connect(address: SocketAddr) -> io::Result<Peer> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        Peer::accepted(TcpStream::connect_timeout(&address, PATIENCE)?)
+    }
+
+    /// A connection that the program under test began.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn accepted(stream: TcpStream) -> io::Result<Peer> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
