@@ -15,6 +15,7 @@ mod hostile_metainfo;
 mod hostile_seeds;
 mod interop_create;
 mod interop_fetch;
+mod killed;
 mod lifecycle;
 mod serving;
 mod simulation;

@@ -2,4 +2,5 @@
 //! `tools/test.sh --long` runs it on a release build.
 
 mod fairness;
+mod killed;
 mod soak;

@@ -19,6 +19,7 @@ pub mod client;
 pub mod download;
 pub mod fetch;
 pub mod fuzz;
+pub mod killing;
 pub mod mutations;
 pub mod peer;
 pub mod place;

@@ -187,6 +187,20 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).expect("a running process takes a signal");
     }
 
+    /// Whether it came to its end by itself.
+    ///
+    /// # Panics
+    /// If the kernel does not know it.
+    pub fn has_ended(&mut self) -> bool {
+        let status = self.child.try_wait();
+        status.expect("a child can be looked at").is_some()
+    }
+
+    /// Ends it at this moment, if it has not ended by itself: kill -9.
+    pub fn kill(self) {
+        drop(self);
+    }
+
     /// Waits for its end, at most [`PATIENCE`].
     ///
     /// # Panics

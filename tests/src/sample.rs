@@ -165,6 +165,11 @@ impl Sample {
         self.files.iter().map(|file| file.path.as_path())
     }
 
+    /// The paths of the files and their lengths in bytes.
+    pub fn files(&self) -> impl Iterator<Item = (&Path, usize)> {
+        self.files.iter().map(|file| (file.path.as_path(), file.len))
+    }
+
     /// Writes the content below `directory`.
     ///
     /// # Errors
