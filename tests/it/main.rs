@@ -8,6 +8,7 @@ mod commands;
 mod corpus;
 mod differential;
 mod downloading;
+mod full_disk;
 mod hostile_floods;
 mod hostile_handshakes;
 mod hostile_messages;

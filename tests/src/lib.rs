@@ -20,6 +20,7 @@ pub mod download;
 pub mod fetch;
 pub mod fuzz;
 pub mod killing;
+pub mod mounted;
 pub mod mutations;
 pub mod peer;
 pub mod place;
