@@ -20,5 +20,6 @@ mod killed;
 mod lifecycle;
 mod serving;
 mod simulation;
+mod streaming;
 mod target;
 mod tidy;

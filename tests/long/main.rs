@@ -4,3 +4,4 @@
 mod fairness;
 mod killed;
 mod soak;
+mod streaming;

@@ -29,6 +29,7 @@ pub mod random;
 pub mod sample;
 pub mod scripted_seed;
 pub mod sim;
+pub mod streaming;
 pub mod tracker;
 
 /// How long a test waits for anything before it fails. Far above what a loaded two-core machine needs (the
