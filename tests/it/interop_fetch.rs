@@ -4,11 +4,13 @@
 //! them looks anywhere else: no DHT, no local discovery, no port mapping.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use shoal_tests::client::{Client, skip};
+use shoal_tests::client::{
+    Client, address_beyond_loopback, aria2_fetch, is_transmission_complete, transmission_fetch,
+};
 use shoal_tests::place::Place;
 use shoal_tests::process::{Process, Seed, Signal, run, shoal, shoal_seed};
 use shoal_tests::sample::Sample;
@@ -151,24 +153,8 @@ fn aria2_fetches_what_shoal_seeds() {
     let swarm = Swarm::start(Ipv4Addr::LOCALHOST);
     let out = swarm.out("aria2");
     swarm.fetch_each(|sample, torrent| {
-        let mut client = Client::Aria2.find().expect("it was there a moment ago");
-        client.args([
-            "--no-conf",
-            "--seed-time=0",
-            "--file-allocation=none",
-            "--summary-interval=0",
-        ]);
-        client.args([
-            "--enable-dht=false",
-            "--disable-ipv6=true",
-            "--bt-enable-lpd=false",
-        ]);
-        client.args([
-            "--enable-peer-exchange=false",
-            "--console-log-level=error",
-            "--interface=127.0.0.1",
-        ]);
-        client.arg("--dir").arg(&out).arg(torrent);
+        let mut client = aria2_fetch(&out, torrent).expect("it was there a moment ago");
+        client.arg("--interface=127.0.0.1");
         let finished = run(client);
         assert!(finished.status.success(), "{}: {finished:#?}", sample.name());
     });
@@ -191,17 +177,10 @@ fn transmission_fetches_what_shoal_seeds() {
     let out = swarm.out("transmission");
     swarm.fetch_each(|sample, torrent| {
         let configuration = swarm.out(&format!("configuration for {}", sample.name()));
-        fs::write(configuration.join("settings.json"), TRANSMISSION_SETTINGS).expect("a writable place");
-        let mut client = Client::Transmission.find().expect("it was there a moment ago");
-        client
-            .arg("--config-dir")
-            .arg(&configuration)
-            .arg("--download-dir")
-            .arg(&out);
-        client.arg("--no-portmap").arg(torrent);
+        let client = transmission_fetch(&configuration, &out, torrent);
+        let client = client.expect("it was there a moment ago");
         let client = Process::start(client);
-        let complete = |line: &str| line.contains(r#"State changed from "Incomplete" to "Complete""#);
-        let fetched = client.stderr.wait_for(complete);
+        let fetched = client.stderr.wait_for(is_transmission_complete);
         assert!(fetched.is_some(), "{}\n{}", sample.name(), client.said());
         // It would seed on; when it is told to stop, it first writes what it still has in memory.
         client.signal(Signal::TERM);
@@ -213,31 +192,4 @@ fn transmission_fetches_what_shoal_seeds() {
         .iter()
         .for_each(|sample| sample.assert_bytes_present_in(&out));
     swarm.stop();
-}
-
-/// Nothing but the tracker, TCP, and a port for each of the processes that run side by side.
-const TRANSMISSION_SETTINGS: &str = r#"{
-    "dht-enabled": false,
-    "lpd-enabled": false,
-    "peer-port-random-on-start": true,
-    "pex-enabled": false,
-    "port-forwarding-enabled": false,
-    "utp-enabled": false
-}"#;
-
-/// An address of this machine that is not loopback: Transmission takes no peer with an address in 127.0.0.0/8 from a
-/// tracker. Packets to an own address stay inside the machine all the same.
-fn address_beyond_loopback() -> Option<Ipv4Addr> {
-    // Connecting a UDP socket sends nothing; it asks the kernel which address it would use (192.0.2.0/24: RFC 5737).
-    let asked = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
-        socket.connect(SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 9))?;
-        socket.local_addr()
-    });
-    match asked {
-        Ok(SocketAddr::V4(own)) if !own.ip().is_loopback() => Some(*own.ip()),
-        Ok(_) | Err(_) => skip(
-            "transmission-cli",
-            "it needs an address that is not loopback, and there is none",
-        ),
-    }
 }

@@ -16,6 +16,7 @@ mod hostile_metainfo;
 mod hostile_seeds;
 mod interop_create;
 mod interop_fetch;
+mod interop_swarm;
 mod killed;
 mod lifecycle;
 mod serving;

@@ -2,6 +2,7 @@
 //! `tools/test.sh --long` runs it on a release build.
 
 mod fairness;
+mod interop_swarm;
 mod killed;
 mod soak;
 mod streaming;

@@ -30,6 +30,7 @@ pub mod sample;
 pub mod scripted_seed;
 pub mod sim;
 pub mod streaming;
+pub mod swarming;
 pub mod tracker;
 
 /// How long a test waits for anything before it fails. Far above what a loaded two-core machine needs (the
