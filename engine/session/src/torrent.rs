@@ -316,6 +316,16 @@ impl Torrent {
         })
     }
 
+    /// Super-seeds it when it is complete (BEP 16), or does not any more: peers that come are told of one piece at a time,
+    /// so that a first seed sends every piece about once.
+    ///
+    /// # Errors
+    /// The core that serves it is gone.
+    pub fn set_super_seeding(&self, on: bool) -> Result<(), AddError> {
+        let info_hash = self.info_hash();
+        self.core.command(Command::SuperSeed { info_hash, on })
+    }
+
     /// Fetches its pieces in this order from now on.
     ///
     /// # Errors

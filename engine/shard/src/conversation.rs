@@ -16,7 +16,7 @@ use crate::buffers::{Cut, PieceBuffers};
 use crate::choker::Change;
 use crate::download::Download;
 use crate::fetching::Landed;
-use crate::greeting::METADATA_ID;
+use crate::greeting::{METADATA_ID, UPLOAD_ONLY_ID};
 use crate::limits::{METADATA_REQUESTS_MAX, OUTBOX_LEN_MAX, REFUSED_MAX};
 use crate::peer::{Conversation, Peer, Run, Transmission, Upload};
 use crate::shard::{Accepting, Shard};
@@ -79,6 +79,9 @@ impl Shard {
                 }
                 if heard.review {
                     self.review_interest(now, socket, ops);
+                }
+                if let Some(torrent) = torrent {
+                    self.tell_next(now, torrent, ops);
                 }
                 self.weigh_interest(now, socket, ops);
                 self.queue_turn(socket);
@@ -254,6 +257,9 @@ impl Shard {
         }
         if let Some(torrent) = self.torrents.active(conversation.torrent) {
             torrent.peers.remove(&socket);
+            if let Some(seeding) = torrent.super_seeding.as_deref_mut() {
+                seeding.left(socket);
+            }
             if conversation.called {
                 torrent.candidates.ended(now, conversation.address);
                 self.call_at = Some(now);
@@ -357,11 +363,14 @@ impl Listener<'_> {
         let Some(download) = self.conversation.download.as_deref_mut() else {
             return self.possesses(self.conversation.pieces.saturating_add(1));
         };
-        if download.pieces.set(piece)
-            && let Some(fetching) = self.torrent.fetching.as_deref_mut()
-        {
-            fetching.picker.peer_has(piece);
-            self.review |= fetching.picker.wants(piece);
+        if download.pieces.set(piece) {
+            if let Some(fetching) = self.torrent.fetching.as_deref_mut() {
+                fetching.picker.peer_has(piece);
+                self.review |= fetching.picker.wants(piece);
+            }
+            if let Some(seeding) = self.torrent.super_seeding.as_deref_mut() {
+                seeding.seen(self.socket, piece);
+            }
         }
         let count = download.pieces.count();
         self.possesses(count)
@@ -391,6 +400,9 @@ impl Listener<'_> {
             if let Some(fetching) = self.torrent.fetching.as_deref_mut() {
                 fetching.picker.peer_left(&download.pieces);
                 fetching.picker.peer_joined(&bits);
+            }
+            if let Some(seeding) = self.torrent.super_seeding.as_deref_mut() {
+                bits.present().for_each(|piece| seeding.seen(self.socket, piece));
             }
             download.pieces = bits;
             self.review = true;
@@ -547,6 +559,9 @@ impl Listener<'_> {
         if id == METADATA_ID.get() {
             return self.metadata(payload);
         }
+        if id == UPLOAD_ONLY_ID.get() {
+            return self.upload_only(payload.first().is_some_and(|only| *only != 0));
+        }
         if id != HANDSHAKE_ID {
             return Ok(());
         }
@@ -561,13 +576,21 @@ impl Listener<'_> {
         if let Some(client) = handshake.client {
             self.conversation.client = Some(client.into());
         }
-        // BEP 21: neither side would ever ask the other for anything.
-        if handshake.upload_only && self.torrent.complete {
+        self.conversation.upload_only_id = handshake.messages.upload_only;
+        self.upload_only(handshake.upload_only)
+    }
+
+    /// BEP 21: a peer fetches nothing, now or any more.
+    fn upload_only(&mut self, only: bool) -> Result<(), End> {
+        self.conversation.upload_only = only;
+        // Neither side would ever ask the other for anything.
+        if only && self.torrent.complete {
             Err(End::Redundant)
         } else {
             Ok(())
         }
     }
+
     /// BEP 9: what a peer with only a magnet link asks for.
     fn metadata(&mut self, payload: &[u8]) -> Result<(), End> {
         let message = MetadataMessage::parse(payload).map_err(|_| End::Violation)?;

@@ -69,6 +69,14 @@ pub enum Command {
         /// What is sent.
         upload: Option<u64>,
     },
+    /// Super-seed a complete torrent (BEP 16), or do not any more. Peers that come from now on are told of one piece at a
+    /// time.
+    SuperSeed {
+        /// Which torrent.
+        info_hash: InfoHash,
+        /// Whether it is super-seeded.
+        on: bool,
+    },
     /// Serve a torrent no more: its peers are disconnected and its files closed.
     Remove {
         /// Which torrent.

@@ -22,6 +22,9 @@ use crate::torrent::{Active, TorrentId};
 /// The id under which we take metadata messages (BEP 9).
 pub(crate) const METADATA_ID: NonZeroU8 = NonZeroU8::MIN;
 
+/// The id under which we take upload-only messages (BEP 21).
+pub(crate) const UPLOAD_ONLY_ID: NonZeroU8 = METADATA_ID.saturating_add(1);
+
 /// What we can do beyond BEP 3.
 pub(crate) const RESERVED: Reserved = Reserved::NONE.with_fast().with_extension();
 
@@ -161,11 +164,17 @@ impl Shard {
         if called {
             torrent.candidates.reached(address);
         }
+        if let Some(seeding) = torrent.super_seeding.as_deref_mut() {
+            conversation.download = Some(Box::new(Download::new(pieces, now)));
+            seeding.joined(socket);
+        }
         if let Some(fetching) = torrent.fetching.as_deref_mut() {
             conversation.download = Some(Box::new(Download::new(pieces, now)));
             fetching.blame.meet(socket, address, handshake.peer_id);
         }
-        let (upload_only, info_len) = (torrent.complete, torrent.info.len());
+        // Who super-seeds does not look like a seed.
+        let upload_only = torrent.complete && torrent.super_seeding.is_none();
+        let info_len = torrent.info.len();
         let mut possession = Vec::new();
         write_possession(torrent, common.fast(), &mut possession);
         let answer = Handshake {
@@ -191,6 +200,7 @@ impl Shard {
             Op::Receive { socket }
         });
         self.send_next(now, socket, ops);
+        self.tell_next(now, id, ops);
     }
 
     /// Whether a peer of a torrent that is fetched is connected already. When two call each other at the same time
@@ -251,6 +261,7 @@ impl Shard {
             metadata_len: u32::try_from(info_len).ok(),
             messages: ExtensionIds {
                 ut_metadata: Some(METADATA_ID),
+                upload_only: Some(UPLOAD_ONLY_ID),
                 ..ExtensionIds::default()
             },
             ..ExtensionHandshake::default()
@@ -266,7 +277,11 @@ impl Shard {
 
 /// What we have, in the shortest message that says it.
 fn write_possession(torrent: &Active, fast: bool, out: &mut Vec<u8>) {
-    if fast && torrent.complete {
+    if torrent.super_seeding.is_some() {
+        if fast {
+            Message::HaveNone.encode(out);
+        }
+    } else if fast && torrent.complete {
         Message::HaveAll.encode(out);
     } else if fast && torrent.have.is_none() {
         Message::HaveNone.encode(out);

@@ -74,6 +74,10 @@ pub(crate) struct Conversation {
     pub(crate) refused: u32,
     /// The id under which it takes metadata messages (BEP 9), if it does.
     pub(crate) metadata_id: Option<NonZeroU8>,
+    /// The id under which it takes upload-only messages (BEP 21), if it does.
+    pub(crate) upload_only_id: Option<NonZeroU8>,
+    /// It fetches nothing.
+    pub(crate) upload_only: bool,
     /// Pieces of the `info` dictionary that it asked for.
     pub(crate) metadata_requests: VecDeque<u32>,
     /// Control messages to send.
@@ -171,6 +175,8 @@ impl Conversation {
             cancellable: 0,
             refused: 0,
             metadata_id: None,
+            upload_only_id: None,
+            upload_only: false,
             metadata_requests: VecDeque::new(),
             outbox: Vec::new(),
             planned: VecDeque::new(),

@@ -16,6 +16,7 @@ use crate::choker::Choker;
 use crate::fetching::Fetching;
 use crate::files::FileKey;
 use crate::picker::{Order, Priority};
+use crate::super_seeding::SuperSeeding;
 use crate::throttle::OwnThrottles;
 
 /// A torrent of this shard by number.
@@ -73,6 +74,8 @@ pub(crate) struct Active {
     /// What fetching it needs; `None`: there is nothing to fetch.
     pub(crate) fetching: Option<Box<Fetching>>,
     pub(crate) throttles: OwnThrottles,
+    /// It pretends to have nothing.
+    pub(crate) super_seeding: Option<Box<SuperSeeding>>,
     /// Addresses of peers to connect to.
     pub(crate) candidates: Candidates,
     /// A file of it is being verified again: nothing is planned for its peers meanwhile, nor held.

@@ -10,7 +10,7 @@ fn peer(slot: u32) -> Socket {
 
 #[test]
 fn without_a_bound_everybody_is_unchoked_at_once() {
-    let mut choker = Choker::new(None);
+    let mut choker = seeding(Slots::Unlimited, Algorithm::RoundRobin);
     for slot in 0..100 {
         assert_eq!(choker.interested(peer(slot)), Some(Change::Unchoke(peer(slot))));
     }
@@ -19,7 +19,7 @@ fn without_a_bound_everybody_is_unchoked_at_once() {
 
 #[test]
 fn a_slot_that_is_left_goes_to_who_waits_longest() {
-    let mut choker = Choker::new(Some(1));
+    let mut choker = fixed(1);
     assert_eq!(choker.interested(peer(1)), Some(Change::Unchoke(peer(1))));
     assert_eq!(choker.interested(peer(2)), None);
     assert_eq!(choker.interested(peer(3)), None);
@@ -29,18 +29,18 @@ fn a_slot_that_is_left_goes_to_who_waits_longest() {
 
 #[test]
 fn rotation_serves_everybody_equally_often() {
-    let mut choker = Choker::new(Some(3));
+    let mut choker = fixed(3);
     let mut unchoked = BTreeMap::new();
     let mut count = |change: &Change| {
         if let Change::Unchoke(socket) = change {
             *unchoked.entry(*socket).or_insert(0) += 1;
         }
     };
-    for slot in 0..10 {
-        choker.interested(peer(slot)).iter().for_each(&mut count);
-    }
+    let peers = candidates(&mut choker, 10, |_| {});
+    (0..3).map(|slot| Change::Unchoke(peer(slot))).for_each(|change| count(&change));
     for _ in 0..29 {
-        choker.rotate().iter().for_each(&mut count);
+        let changes = choker.rotate(&peers, false, LATER, &mut Rng::new(1));
+        changes.iter().for_each(&mut count);
     }
     assert_eq!(unchoked.len(), 10);
     let (least, most) = (unchoked.values().min().unwrap(), unchoked.values().max().unwrap());
@@ -49,10 +49,9 @@ fn rotation_serves_everybody_equally_often() {
 
 #[test]
 fn nobody_is_choked_while_nobody_waits() {
-    let mut choker = Choker::new(Some(2));
-    choker.interested(peer(1));
-    choker.interested(peer(2));
-    assert_eq!(choker.rotate(), []);
+    let mut choker = fixed(2);
+    let peers = candidates(&mut choker, 2, |_| {});
+    assert_eq!(choker.rotate(&peers, false, LATER, &mut Rng::new(1)), []);
 }
 
 /// Peers 0, 1, 2… that are interested, with what makes them different.
@@ -77,7 +76,7 @@ fn candidates(choker: &mut Choker, count: u32, differ: impl Fn(&mut Candidate)) 
 
 /// Lets the choker rotate; who is unchoked afterwards.
 fn rotate(choker: &mut Choker, candidates: &[Candidate], fetching: bool, rng: &mut Rng) -> BTreeSet<u32> {
-    choker.rotate_among(candidates, fetching, LATER, rng);
+    choker.rotate(candidates, fetching, LATER, rng);
     choker.served.iter().map(|served| served.socket.slot).collect()
 }
 
@@ -85,12 +84,16 @@ fn rotate(choker: &mut Choker, candidates: &[Candidate], fetching: bool, rng: &m
 const LATER: Time = Time::from_ns(3_600_000_000_000);
 
 fn seeding(slots: Slots, algorithm: Algorithm) -> Choker {
-    Choker::with(slots, algorithm)
+    Choker::new(slots, algorithm)
+}
+
+fn fixed(slots: u32) -> Choker {
+    seeding(Slots::Fixed(slots), Algorithm::RoundRobin)
 }
 
 #[test]
 fn while_fetching_who_gives_most_is_served_and_one_other_is_tried() {
-    let mut choker = Choker::new(Some(4));
+    let mut choker = fixed(4);
     let peers = candidates(&mut choker, 20, |peer| {
         peer.given_bytes_per_s = u64::from(peer.socket.slot);
     });
@@ -116,7 +119,7 @@ fn a_new_peer_is_tried_three_times_as_likely() {
     let mut rng = Rng::new(2);
     let mut new = 0;
     for _ in 0..4_000 {
-        let mut choker = Choker::new(Some(2));
+        let mut choker = fixed(2);
         let mut peers = candidates(&mut choker, 3, |_| {});
         peers[0].given_bytes_per_s = 1;
         peers[2].joined = LATER;
@@ -130,7 +133,7 @@ fn a_new_peer_is_tried_three_times_as_likely() {
 
 #[test]
 fn who_snubs_us_comes_last() {
-    let mut choker = Choker::new(Some(1));
+    let mut choker = fixed(1);
     let mut peers = candidates(&mut choker, 2, |_| {});
     peers[0].given_bytes_per_s = 100;
     peers[0].snubbed = true;
@@ -208,14 +211,14 @@ fn slots_by_rate_open_while_each_takes_enough() {
 #[test]
 fn a_rotation_says_exactly_what_it_changed() {
     let mut rng = Rng::new(3);
-    let mut choker = Choker::new(Some(3));
+    let mut choker = fixed(3);
     let mut unchoked: BTreeSet<Socket> = (0..3).map(peer).collect();
     let mut peers = candidates(&mut choker, 12, |_| {});
     for _ in 0..200 {
         for peer in &mut peers {
             peer.given_bytes_per_s = u64::from(rng.below(5));
         }
-        for change in choker.rotate_among(&peers, true, LATER, &mut rng) {
+        for change in choker.rotate(&peers, true, LATER, &mut rng) {
             match change {
                 Change::Choke(socket) => assert!(unchoked.remove(&socket)),
                 Change::Unchoke(socket) => assert!(unchoked.insert(socket) && unchoked.len() <= 3),
@@ -227,7 +230,7 @@ fn a_rotation_says_exactly_what_it_changed() {
 
 #[test]
 fn without_a_bound_a_rotation_changes_nothing() {
-    let mut choker = Choker::new(None);
+    let mut choker = seeding(Slots::Unlimited, Algorithm::RoundRobin);
     let peers = candidates(&mut choker, 9, |_| {});
-    assert_eq!(choker.rotate_among(&peers, true, LATER, &mut Rng::new(1)), []);
+    assert_eq!(choker.rotate(&peers, true, LATER, &mut Rng::new(1)), []);
 }

@@ -622,6 +622,26 @@ impl Shard {
         }
         if news {
             self.tell(Event::TorrentFinished { info_hash });
+            self.say_upload_only(id);
+        }
+    }
+
+    /// We fetch nothing more: peers that know the message need not keep anything for us (BEP 21).
+    fn say_upload_only(&mut self, id: TorrentId) {
+        let Some(active) = self.torrents.get(id) else {
+            return;
+        };
+        for socket in active.peers.clone() {
+            let Some(conversation) = self.peers.talking(socket) else {
+                continue;
+            };
+            if let Some(their_id) = conversation.upload_only_id {
+                Message::Extended {
+                    id: their_id.get(),
+                    payload: &[1],
+                }
+                .encode(&mut conversation.outbox);
+            }
         }
     }
 
@@ -639,7 +659,7 @@ impl Shard {
                 if let Some(download) = &conversation.download {
                     conversation.pieces = download.pieces.count();
                 }
-                if conversation.pieces >= pieces {
+                if conversation.pieces >= pieces || conversation.upload_only {
                     self.disconnect(now, socket, ops);
                 } else {
                     self.review_interest(now, socket, ops);

@@ -1,5 +1,7 @@
+mod fetching;
 mod limits;
 mod stage;
+mod swarm;
 
 use std::time::Duration;
 

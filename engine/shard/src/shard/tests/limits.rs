@@ -11,7 +11,7 @@ use shoal_world::{AcceptPause, Completion, CoreIndex, FileStamp, Op, Socket, Tim
 
 use super::stage::{INFO_HASH, Stage, stamp};
 use super::{MIB, answers, request};
-use crate::choker::Choker;
+use crate::choker::{Algorithm, Choker, Slots};
 use crate::files::{FileKey, Trust};
 use crate::hot::FrameKey;
 use crate::limits::{GREETING_MAX, METADATA_REQUESTS_MAX, REFUSED_MAX};
@@ -215,7 +215,7 @@ fn who_belongs_to_another_core_is_handed_over() {
 #[test]
 fn slots_change_hands_until_everybody_had_one() {
     let mut stage = stage();
-    stage.shard.torrents.active(TorrentId(0)).unwrap().choker = Choker::new(Some(1));
+    stage.shard.torrents.active(TorrentId(0)).unwrap().choker = Choker::new(Slots::Fixed(1), Algorithm::RoundRobin);
     let peers = [0, 1, 2].map(|slot| stage.peer(slot, true, &[Message::Interested]));
     stage.pass(Duration::from_secs(50));
     for peer in peers {

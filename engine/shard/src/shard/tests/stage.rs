@@ -8,13 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sha1::{Digest, Sha1};
 use shoal_proto::bitfield::Bitfield;
 use shoal_proto::handshake::{Handshake, Reserved};
 use shoal_proto::info_hash::InfoHash;
 use shoal_proto::layout::{FileLength, Layout};
 use shoal_proto::message::Message;
 use shoal_proto::peer_id::PeerId;
-use sha1::{Digest, Sha1};
 use shoal_world::{
     Buffer, Completion, CoreIndex, EXTENT_LEN, Errno, Extent, FRAME_LEN, File, FileStamp, Gather, Op, Opened,
     PAGE_LEN, Part, Pool, ReadDone, Refusal, Socket, Time,
@@ -453,7 +453,11 @@ impl Stage {
             }
             Op::Hash { token, parts } => Completion::Hashed {
                 token,
-                digest: Sha1::digest(self.gathered(&Gather { bytes: Vec::new(), parts })).into(),
+                digest: Sha1::digest(self.gathered(&Gather {
+                    bytes: Vec::new(),
+                    parts,
+                }))
+                .into(),
             },
             Op::ReceiveDatagrams | Op::SendDatagram { .. } => {
                 panic!("a shard never asks for this: {op:?}")
