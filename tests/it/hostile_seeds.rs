@@ -529,6 +529,19 @@ fn blocks_that_end_with_the_connection() {
     ended.assert_nobody_banned();
 }
 
+/// The rest of the block never comes; somebody else is asked for it.
+#[test]
+fn a_block_that_stops_in_the_middle() {
+    let ended = download_beside(|visit| {
+        visit.welcome()?;
+        let block = visit.next_request()?;
+        send_half(visit, block)?;
+        visit.misdeed();
+        visit.say_no_more()
+    });
+    ended.assert_nobody_banned();
+}
+
 /// It unchokes, is asked, and says no word more.
 #[test]
 fn a_seed_that_falls_silent() {

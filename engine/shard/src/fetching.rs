@@ -260,6 +260,7 @@ impl Shard {
 
     /// Takes back everything that a peer was asked for and does not deliver: it is told so, and others may be asked.
     pub(crate) fn cancel_all(&mut self, now: Time, socket: Socket, ops: &mut Vec<Op>) {
+        self.give_up_arriving(socket);
         let blocks = self.take_back(socket);
         let Some(conversation) = self.peers.talking(socket) else {
             return;
@@ -324,9 +325,7 @@ impl Shard {
         fetching.picker.peer_left(&download.pieces);
         fetching.picker.peer_gone(socket);
         if let Some(incoming) = download.incoming.filter(|incoming| incoming.wanted) {
-            fetching
-                .arriving
-                .remove(&(incoming.block.piece(), incoming.block.offset()));
+            self.free_place(id, incoming.block);
         }
         if !download.asked.is_empty() {
             self.queue_others(id, socket);

@@ -117,12 +117,16 @@ impl Landed {
 
     fn block_came(&mut self, now: Time, socket: Socket, fetching: &mut Fetching, incoming: Incoming) {
         let Incoming { block, wanted, .. } = incoming;
+        let key = (block.piece(), block.offset());
         if !wanted {
-            // Somebody else delivers it; this peer is not asked for it any more.
-            fetching.picker.abandoned(socket, block);
+            // While somebody else delivers it, it stays asked of this peer as well, or it would be asked for it again and
+            // again, as fast as it answers, until the slower one is done: see `free_place`.
+            if !fetching.arriving.contains(&key) {
+                fetching.picker.abandoned(socket, block);
+            }
             return;
         }
-        fetching.arriving.remove(&(block.piece(), block.offset()));
+        fetching.arriving.remove(&key);
         if let Some(in_hand) = fetching.buffers.get_mut(&block.piece()) {
             in_hand.touched_at = now;
         }
@@ -179,6 +183,48 @@ impl Shard {
         landed.copies.clear();
         landed.bytes = 0;
         landed.wasted_bytes = 0;
+    }
+
+    /// The rest of a block is not waited for any more, and may come all the same: somebody else may write into its place.
+    pub(crate) fn give_up_arriving(&mut self, socket: Socket) {
+        let Some(conversation) = self.peers.talking(socket) else {
+            return;
+        };
+        let id = conversation.torrent;
+        let Some(download) = conversation.download.as_mut() else {
+            return;
+        };
+        let Some(incoming) = download.incoming.as_mut().filter(|incoming| incoming.wanted) else {
+            return;
+        };
+        incoming.wanted = false;
+        let block = incoming.block;
+        download.forget(block);
+        self.free_place(id, block);
+    }
+
+    /// Nobody writes into a block's place any more: whoever is not going to send it, because it did while the place was
+    /// taken, may be asked for it again.
+    pub(crate) fn free_place(&mut self, id: TorrentId, block: Span) {
+        let Some(active) = self.torrents.active(id) else {
+            return;
+        };
+        let Some(fetching) = active.fetching.as_deref_mut() else {
+            return;
+        };
+        fetching.arriving.remove(&(block.piece(), block.offset()));
+        for socket in active.peers.iter().copied() {
+            let sends = self
+                .peers
+                .download(socket)
+                .is_some_and(|download| download.asked.iter().any(|asked| asked.block == block));
+            if !sends {
+                fetching.picker.abandoned(socket, block);
+            }
+        }
+        for socket in active.peers.clone() {
+            self.queue_asking(socket);
+        }
     }
 
     /// Takes a request back that somebody else has answered.
