@@ -236,6 +236,8 @@ impl Shard {
             info_hash,
             address: source.address,
         });
+        // Some clients take another peer id for every connection, and on loopback only that is banned.
+        self.dismiss(id, source.address);
         for socket in self.peers.sockets() {
             let banned = self
                 .peers
