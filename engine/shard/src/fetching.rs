@@ -228,6 +228,14 @@ impl Shard {
         fetching.picker.lost(piece);
         fetching.arriving.retain(|(arriving, _)| *arriving != piece);
         self.buffers.release(in_hand.buffer, &mut self.cache);
+        // The rest of a block must not land in the buffer that its piece gets next: the first part is gone.
+        let peers = self.torrents.get(id).map(|active| active.peers.clone());
+        for socket in peers.unwrap_or_default() {
+            let download = self.peers.download(socket);
+            if let Some(incoming) = download.and_then(|download| download.incoming.as_mut()) {
+                incoming.wanted &= incoming.block.piece() != piece;
+            }
+        }
     }
 
     /// Tells a peer whether we want something of it.
