@@ -310,7 +310,12 @@ impl Side {
         while !self.lawless {
             let range = match self.heard.frame() {
                 Ok(Some(range)) => range,
-                Ok(None) => return,
+                Ok(None) => {
+                    // What has begun to come is not outstanding.
+                    let begun = self.heard.block_begun();
+                    begun.map(|block| self.asked.remove(&block));
+                    return;
+                }
                 Err(()) => {
                     self.lawless = true;
                     return;

@@ -55,6 +55,17 @@ impl Stream {
         self.start = first + len;
         Ok(Some(first..self.start))
     }
+
+    /// The block whose header is there and whose end is not, behind the last message that was taken off.
+    pub(super) fn block_begun(&self) -> Option<Block> {
+        let rest = &self.bytes[self.start..];
+        let len = u32::from_be_bytes(*rest.first_chunk::<4>()?);
+        let (block, _) = as_block(&rest[4..])?;
+        Some(Block {
+            len: len.checked_sub(9)?,
+            ..block
+        })
+    }
 }
 
 /// The block that a message brings.

@@ -240,6 +240,7 @@ impl World {
             }
             Op::Close { socket } => {
                 self.forget_news_of(socket);
+                commons.manners.ends(self.slots.expect(socket).end);
                 if self.slots.expect(socket).close() {
                     self.soon(commons, Due::Close(socket));
                 }
@@ -507,7 +508,6 @@ impl World {
         self.by_end.remove(&end);
         let Commons { network, clock, .. } = commons;
         network.close(clock, end);
-        commons.manners.ends(end);
         self.done.push(Completion::Closed { socket });
         self.accept(commons, false);
     }
