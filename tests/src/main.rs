@@ -18,10 +18,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
+use shoal_shard::Slots;
 use shoal_tests::mutations;
 use shoal_tests::sim::crowd::Crowd;
 use shoal_tests::sim::disk::Drive;
 use shoal_tests::sim::exchange;
+use shoal_tests::sim::faults::Faults;
+use shoal_tests::sim::flock::Flock;
 use shoal_tests::sim::swarm::{self, Defect, Outcome, Preset};
 use shoal_tests::sim::sweeps::{self, Mishap};
 
@@ -77,6 +80,36 @@ enum Command {
         /// Bytes per second that each of them can take.
         #[arg(long, default_value_t = 20_000)]
         rate: u64,
+    },
+    /// One narrow seeder and many equal fetchers: how long they need against what the seeder's link dictates.
+    Flock {
+        /// How many fetchers.
+        #[arg(long, default_value_t = 50)]
+        fetchers: u32,
+        /// Length of the torrent in MiB.
+        #[arg(long, default_value_t = 64)]
+        mebibytes: u32,
+        /// Length of a piece in KiB.
+        #[arg(long, default_value_t = 256)]
+        piece_kibibytes: u32,
+        /// Peers that the seeder serves at a time; 0: all.
+        #[arg(long, default_value_t = 8)]
+        seeder_slots: u32,
+        /// Peers that each fetcher serves at a time; 0: all.
+        #[arg(long, default_value_t = 8)]
+        fetcher_slots: u32,
+        /// Bytes per second that leave the seeder.
+        #[arg(long, default_value_t = 1 << 20)]
+        seeder_up: u64,
+        /// Bytes per second that leave each fetcher.
+        #[arg(long, default_value_t = 1 << 20)]
+        fetcher_up: u64,
+        /// Some of the things that go wrong on healthy systems go wrong.
+        #[arg(long)]
+        faults: bool,
+        /// The seed of all dice.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// Breaks one line after another of those that tests/README.md lists, and runs the tests that have to notice.
     Mutations {
@@ -139,6 +172,27 @@ fn main() -> ExitCode {
         }
         Command::Sweep { what, number, trace } => run_sweep(mishap(&what, number), trace),
         Command::Crowd { peers, blocks, rate } => run_crowd(peers, blocks, rate),
+        Command::Flock {
+            fetchers,
+            mebibytes,
+            piece_kibibytes,
+            seeder_slots,
+            fetcher_slots,
+            seeder_up,
+            fetcher_up,
+            faults,
+            seed,
+        } => run_flock(&Flock {
+            fetchers,
+            file_len: mebibytes << 20,
+            piece_len: piece_kibibytes << 10,
+            seeder_up,
+            fetcher_up,
+            seeder_slots: slots(seeder_slots),
+            fetcher_slots: slots(fetcher_slots),
+            faults: if faults { Faults::LITE } else { Faults::NONE },
+            seed,
+        }),
         Command::Mutations { only } => run_mutations(only),
     }
 }
@@ -206,6 +260,39 @@ fn run_crowd(peers: u32, blocks: u32, rate: u64) -> ExitCode {
         eprintln!("that is slower than real time");
         return ExitCode::FAILURE;
     }
+    ExitCode::SUCCESS
+}
+
+fn slots(count: u32) -> Slots {
+    if count == 0 {
+        Slots::Unlimited
+    } else {
+        Slots::Fixed(count)
+    }
+}
+
+fn run_flock(flock: &Flock) -> ExitCode {
+    let pace = match flock.run() {
+        Ok(pace) => pace,
+        Err(defect) => {
+            eprintln!("{}\n{}", defect.message, defect.tail.join("\n"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let middle = pace.finished[pace.finished.len() / 2];
+    println!(
+        "{} fetchers: {:.2} times the least time of {:.0} s; half were finished after {:.0} s, the first after {:.0} s; the \
+         seeder sent {:.2} copies; {:.1} % wasted, {:.1} % of requests doubled; nobody waited longer than {:.1} s for a piece",
+        pace.finished.len(),
+        pace.times(),
+        pace.least.as_secs_f64(),
+        middle.as_secs_f64(),
+        pace.finished[0].as_secs_f64(),
+        pace.seeder_copies,
+        pace.wasted * 100.0,
+        pace.doubled * 100.0,
+        pace.longest_wait.as_secs_f64(),
+    );
     ExitCode::SUCCESS
 }
 

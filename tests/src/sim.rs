@@ -21,6 +21,7 @@ pub mod disk;
 pub mod errno;
 pub mod exchange;
 pub mod faults;
+pub mod flock;
 pub mod manners;
 pub mod memory;
 pub mod network;
