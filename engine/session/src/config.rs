@@ -47,10 +47,17 @@ pub struct Config {
     /// Registered memory that payload is read into before it is sent, and received into before it is
     /// written, for all cores together.
     /// Default: 64MiB. Range: 16MiB to 64GiB.
-    /// Cost: this much memory, and 81 MiB a core at least, taken and pinned at the start.
+    /// Cost: this much memory, and for each core at least `piece_length_max` and 17 MiB, taken and pinned at
+    /// the start.
     /// Too small: few reads are under way and few pieces are fetched at a time, the disk idles while
     /// peers wait. Too large: memory that the cache could use.
     pub arena_size: u64,
+
+    /// Longest piece of a torrent that is fetched. Pieces are put together and verified in memory.
+    /// Default: 64MiB. Range: 16KiB to 256MiB.
+    /// Cost: `arena_size` is at least this much for each core, and 17 MiB.
+    /// Too small: torrents with longer pieces are not fetched. Too large: memory that the cache could use.
+    pub piece_length_max: u64,
 
     /// Cache of pieces that were asked for more than once, kept as ready-made messages, for all cores
     /// together. 0 turns it off.
@@ -182,6 +189,7 @@ impl Default for Config {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 6881),
             cores: Auto::Auto,
             arena_size: 64 << 20,
+            piece_length_max: 64 << 20,
             cache_size: Auto::Auto,
             io_mode: IoMode::Auto,
             download_limit: Limit::Unlimited,
@@ -269,6 +277,7 @@ impl Config {
             "listen" => self.listen = address(text)?,
             "cores" => self.cores = auto(text, cores)?,
             "arena_size" => self.arena_size = size(text, limits::ARENA_SIZE)?,
+            "piece_length_max" => self.piece_length_max = size(text, limits::PIECE_LENGTH_MAX)?,
             "cache_size" => self.cache_size = auto(text, |text| size(text, limits::CACHE_SIZE))?,
             "io_mode" => self.io_mode = io_mode(text)?,
             "download_limit" => self.download_limit = limit(text, limits::RATE)?,
@@ -309,6 +318,7 @@ impl Config {
                 self.cores.clone().map(|cores| write_cores(&cores)).to_string(),
             ),
             ("arena_size", exact_size(self.arena_size)),
+            ("piece_length_max", exact_size(self.piece_length_max)),
             ("cache_size", self.cache_size.clone().map(exact_size).to_string()),
             ("io_mode", value::write_io_mode(self.io_mode).to_owned()),
             ("download_limit", self.download_limit.to_string()),

@@ -42,9 +42,9 @@ use crate::torrent::{Fetching, Shared, Torrent, TorrentEvent};
 /// Requests that wait for a core at most. Adding the next torrent waits meanwhile.
 const REQUESTS_LEN_MAX: usize = 1_024;
 
-/// Extents of a core at least: as many as one run of 16 scattered blocks and a frame to promote can need, and a piece of
-/// 64 MiB, the longest in use, with the two extents at its ends that it shares with its neighbours.
-const EXTENTS_MIN: u64 = 64 + 64 * 4 + 2;
+/// Extents of a core at least, besides those of a piece: as many as one run of 16 scattered blocks and a frame to promote
+/// can need, and the two at a piece's ends that it shares with its neighbours.
+const EXTENTS_MIN: u64 = 64 + 2;
 
 /// How long a stop waits for the cores. Closing needs milliseconds; a disk that hangs must not hold the process.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -169,6 +169,7 @@ pub struct Session {
     deeds: Sender<Deed>,
     stopping: Arc<AtomicBool>,
     control: JoinHandle<()>,
+    saver: JoinHandle<()>,
     /// Hears of every core that has closed everything.
     stopped: Receiver<()>,
 }
@@ -280,7 +281,7 @@ impl Session {
             .name("shoal-verify".into())
             .spawn(move || verifier.run())?;
         let (deeds, hears_deeds) = channel::unbounded();
-        thread::Builder::new()
+        let saver = thread::Builder::new()
             .name("shoal-state".into())
             .spawn(move || saver::run(&hears_deeds))?;
         let control = Control {
@@ -302,6 +303,7 @@ impl Session {
             deeds,
             stopping,
             control,
+            saver,
             stopped,
         })
     }
@@ -424,7 +426,7 @@ impl Session {
         &self.events
     }
 
-    /// Closes every connection and ends all threads; it takes at most ten seconds.
+    /// Closes every connection, makes durable what was written, and ends all threads; it takes at most ten seconds.
     pub fn stop(self) {
         self.stopping.store(true, Ordering::Relaxed);
         let until = Instant::now() + STOP_WITHIN;
@@ -442,8 +444,9 @@ impl Session {
             listed.shared.end();
         }
         drop(self.cores);
-        // It ends when the last core's thread has dropped its side; one that hangs in the kernel is left behind.
-        while !self.control.is_finished() && Instant::now() < until {
+        drop(self.deeds);
+        // They end when the last core's thread has dropped its side; one that hangs in the kernel is left behind.
+        while !(self.control.is_finished() && self.saver.is_finished()) && Instant::now() < until {
             thread::park_timeout(Duration::from_millis(1));
         }
     }
@@ -699,7 +702,8 @@ fn hashing_pool(config: &Config, cpus: &[usize]) -> io::Result<Arc<pool::Pool>> 
 }
 
 fn extents_per_core(config: &Config, cores: usize) -> u32 {
-    let extents = (config.arena_size / cores as u64 / u64::from(EXTENT_LEN)).max(EXTENTS_MIN);
+    let extents_min = EXTENTS_MIN + config.piece_length_max.div_ceil(u64::from(EXTENT_LEN));
+    let extents = (config.arena_size / cores as u64 / u64::from(EXTENT_LEN)).max(extents_min);
     u32::try_from(extents).unwrap_or(u32::MAX)
 }
 

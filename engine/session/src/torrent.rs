@@ -143,7 +143,7 @@ pub enum TorrentEvent {
     Resumed,
     /// A peer was proven to have sent wrong bytes and is not talked to any more.
     PeerBanned(SocketAddr),
-    /// Its pieces are too long for the memory of a core: `arena_size` must be larger.
+    /// Its pieces are longer than `piece_length_max`: they do not fit into the memory of a core.
     PieceTooLong,
     /// It is not served any more.
     Failed(Failure),

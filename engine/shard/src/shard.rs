@@ -76,6 +76,8 @@ pub struct Shard {
     pub(crate) watch_at: Option<Time>,
     pub(crate) rotate_at: Option<Time>,
     pub(crate) stopping: bool,
+    /// It was told that everything is closed.
+    pub(crate) stopped: bool,
     pub(crate) counters: Counters,
     events: Vec<Event>,
 }
@@ -131,6 +133,7 @@ impl Shard {
             watch_at: None,
             rotate_at: None,
             stopping: false,
+            stopped: false,
             counters: Counters::default(),
             events: Vec::new(),
             settings,
@@ -172,6 +175,7 @@ impl Shard {
         self.ask_all(now, ops);
         self.serve(now, ops);
         self.keep_watching(now);
+        self.tell_if_stopped();
     }
 
     /// Does what an owner wants.

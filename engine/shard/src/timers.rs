@@ -173,11 +173,13 @@ impl Shard {
         for socket in self.peers.sockets() {
             self.disconnect(now, socket, ops);
         }
+        self.settle_at = Some(now);
         self.tell_if_stopped();
     }
 
     pub(crate) fn tell_if_stopped(&mut self) {
-        if self.stopping && self.peers.len() == 0 {
+        if self.stopping && !self.stopped && self.peers.len() == 0 && self.is_settled() {
+            self.stopped = true;
             self.tell(Event::Stopped);
         }
     }

@@ -50,3 +50,6 @@ pub(super) const FILE_SIZE_MAX: u64 = 1 << 20;
 
 /// Below a kilobyte a second not one block passes in the time after which peers give up; a terabyte is no limit.
 pub(super) const RATE: RangeInclusive<u64> = 1 << 10..=1 << 40;
+
+/// From a block to the longest piece that a torrent may have.
+pub(super) const PIECE_LENGTH_MAX: RangeInclusive<u64> = 1 << 14..=1 << 28;

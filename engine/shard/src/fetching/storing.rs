@@ -15,7 +15,7 @@ use shoal_proto::layout::{FileIndex, PieceIndex};
 use shoal_proto::message::Message;
 use shoal_world::{Errno, Extent, File, FileStamp, Op, PAGE_LEN, Part, Refusal, Socket, Time};
 
-use super::HashUnderWay;
+use super::{Fetching, HashUnderWay};
 use crate::buffers::{BufferId, Spot, Stage};
 use crate::cache::{ExtentKey, Pages};
 use crate::event::{Cause, Event, Failure};
@@ -466,12 +466,29 @@ impl Shard {
         self.settle_at = next;
     }
 
+    /// Whether everything that came whole is written and durable, as far as it can be: what cannot be written now is
+    /// fetched again.
+    pub(crate) fn is_settled(&self) -> bool {
+        let settled = |fetching: &Fetching| fetching.paused.is_some() || fetching.durability.is_settled();
+        self.hashes.is_empty()
+            && self.writes.is_empty()
+            && self
+                .torrents
+                .all()
+                .filter_map(|active| active.fetching.as_deref())
+                .all(settled)
+    }
+
     /// When a torrent's next batch is due: at once where nothing more is wanted.
     fn sync_due_at(&mut self, id: TorrentId) -> Option<Time> {
         let left = self.torrents.get(id)?.wanted_left();
         let durability = &self.torrents.fetching(id)?.durability;
         let due_at = durability.due_at()?;
-        Some(if left == 0 { durability.since? } else { due_at })
+        Some(if left == 0 || self.stopping {
+            durability.since?
+        } else {
+            due_at
+        })
     }
 
     fn begin_batch(&mut self, id: TorrentId, ops: &mut Vec<Op>) {

@@ -34,6 +34,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use upkeep::State;
 
+/// Memory of a core to serve from, and to put pieces together in at least, when one torrent is all that there is to do: more
+/// than what is asked of peers and on its way to the disk at a gigabyte a second only costs the start.
+const SERVING_LEN: u64 = 16 << 20;
+const PIECES_LEN_MIN: u64 = 32 << 20;
+
 /// How often it is looked at how far the fetch is.
 const LOOK_PERIOD: Duration = Duration::from_millis(500);
 
@@ -47,6 +52,9 @@ pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<Exit, Failure> {
         settings::set(&mut config, option, name, rate.as_deref())?;
     }
     let metainfo = Arc::new(torrent(&arguments.file)?);
+    if arguments.settings.config.is_none() {
+        fit(&mut config, &metainfo);
+    }
     let plan = Plan {
         peers: peers(&arguments.peers)?,
         selection: Selection::of(&metainfo, &arguments.globs)?,
@@ -91,6 +99,14 @@ fn torrent(file: &Path) -> Result<Metainfo, Failure> {
         ));
     }
     Ok(torrent_file::read(file)?)
+}
+
+/// Takes as much memory as this torrent needs: three pieces of it, one that comes, one that is hashed, one that is written.
+fn fit(config: &mut Config, metainfo: &Metainfo) {
+    let piece_length = u64::from(metainfo.layout().piece_length());
+    let cores = config.cpus().map_or(1, |cpus| cpus.len()) as u64;
+    config.piece_length_max = piece_length;
+    config.arena_size = cores * (SERVING_LEN + PIECES_LEN_MIN.max(3 * piece_length));
 }
 
 fn peers(texts: &[String]) -> Result<Vec<SocketAddr>, Failure> {
@@ -283,7 +299,7 @@ fn tell(event: TorrentEvent, display: &mut Display<'_>) -> Result<(), Failure> {
         TorrentEvent::StateLost(sentence) => display.warning(&sentence),
         TorrentEvent::Finished => Ok(()),
         TorrentEvent::PieceTooLong => Err(Failure::refused(
-            "a piece of this torrent does not fit into memory; set arena_size higher in a configuration file",
+            "a piece of this torrent does not fit into memory; set piece_length_max higher in a configuration file",
         )),
         TorrentEvent::Failed(failure) => Err(Failure::refused(Printable(&failure.to_string()))),
     }

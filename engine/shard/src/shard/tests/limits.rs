@@ -215,7 +215,8 @@ fn who_belongs_to_another_core_is_handed_over() {
 #[test]
 fn slots_change_hands_until_everybody_had_one() {
     let mut stage = stage();
-    stage.shard.torrents.active(TorrentId(0)).unwrap().choker = Choker::new(Slots::Fixed(1), Algorithm::RoundRobin);
+    stage.shard.torrents.active(TorrentId(0)).unwrap().choker =
+        Choker::new(Slots::Fixed(1), Algorithm::RoundRobin);
     let peers = [0, 1, 2].map(|slot| stage.peer(slot, true, &[Message::Interested]));
     stage.pass(Duration::from_secs(50));
     for peer in peers {
