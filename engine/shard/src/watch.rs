@@ -336,6 +336,9 @@ impl Shard {
                 Handle::Open(file) => ops.push(Op::CloseFile { file }),
                 Handle::Closed | Handle::Opening => {}
             }
+            for write in entry.writes {
+                self.write_dropped(write.buffer);
+            }
         }
     }
 

@@ -96,7 +96,7 @@ impl Shard {
         let len = active.layout.piece_len(piece);
         let mut parts = Vec::new();
         self.buffers.each_spot(buffer, active.cut(id), 0, len, |spot| {
-            push_part(&mut parts, &spot)
+            push_part(&mut parts, &spot);
         });
         self.buffers.get_mut(buffer).stage = Stage::Hashing;
         let token = self.hashes.insert(HashUnderWay { buffer, block: None }) as u32;
@@ -241,6 +241,15 @@ impl Shard {
                 Err(errno) => self.fail_file(now, key, Cause::Unsynced(errno), ops),
             }
         }
+    }
+
+    /// A write still waited for its file to be open when its torrent went.
+    pub(crate) fn write_dropped(&mut self, buffer: BufferId) {
+        let Stage::Writing { left, .. } = &mut self.buffers.get_mut(buffer).stage else {
+            panic!("a write waits of a piece that is not being written");
+        };
+        *left -= 1;
+        self.release_if_idle(buffer);
     }
 
     pub(crate) fn wrote(&mut self, now: Time, token: u32, result: Result<(), Errno>, ops: &mut Vec<Op>) {
