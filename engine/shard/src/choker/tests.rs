@@ -37,7 +37,9 @@ fn rotation_serves_everybody_equally_often() {
         }
     };
     let peers = candidates(&mut choker, 10, |_| {});
-    (0..3).map(|slot| Change::Unchoke(peer(slot))).for_each(|change| count(&change));
+    (0..3)
+        .map(|slot| Change::Unchoke(peer(slot)))
+        .for_each(|change| count(&change));
     for _ in 0..29 {
         let changes = choker.rotate(&peers, false, LATER, &mut Rng::new(1));
         changes.iter().for_each(&mut count);
