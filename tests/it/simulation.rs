@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use shoal_tests::sim::crowd::Crowd;
 use shoal_tests::sim::disk::Drive;
+use shoal_tests::sim::exchange;
 use shoal_tests::sim::swarm::{self, Preset};
 use shoal_tests::sim::sweeps::{self, Mishap};
 
@@ -40,6 +41,57 @@ fn check_seed(preset: Preset, seed: u64) {
 
 fn check_mishap(mishap: Mishap) -> bool {
     sweeps::run(mishap, false).unwrap_or_else(|defect| panic!("{}", defect.report(&mishap.command())))
+}
+
+fn check_exchange(preset: Preset, seed: u64) {
+    if let Err(defect) = exchange::run(preset, seed, false) {
+        panic!("{}", defect.report(&exchange::command(preset, seed)));
+    }
+}
+
+#[test]
+fn daemons_of_thirty_seeds_fetch_from_each_other_whatever_happens() {
+    sweep(|number| {
+        check_exchange(Preset::Swarm, 6 + number);
+        number < 30
+    });
+}
+
+#[test]
+fn daemons_of_twenty_quiet_seeds_fetch_from_each_other() {
+    sweep(|seed| {
+        check_exchange(Preset::Lite, seed);
+        seed < 20
+    });
+}
+
+/// Seeds in which fetching was wrong, and how.
+#[test]
+fn what_fetching_got_wrong_stays_fixed() {
+    for (preset, seed, _found) in [
+        (
+            Preset::Lite,
+            3,
+            "a page was served as it was read before the second of its pieces was written",
+        ),
+        (
+            Preset::Swarm,
+            3,
+            "a look at a synced file that failed for a moment was never repeated",
+        ),
+        (
+            Preset::Swarm,
+            4,
+            "a file that could not be opened for a moment was never written",
+        ),
+        (
+            Preset::Swarm,
+            6,
+            "the rest of a block that was dropped in a pause landed in the next buffer of its piece",
+        ),
+    ] {
+        check_exchange(preset, seed);
+    }
 }
 
 #[test]
@@ -106,6 +158,8 @@ fn the_same_seed_gives_the_same_trace() {
         let outcome = || swarm::run(Preset::Swarm, seed, false).map_err(|defect| defect.message);
         let (first, second) = (outcome().unwrap(), outcome().unwrap());
         assert_eq!(first, second);
+        let outcome = || exchange::run(Preset::Lite, seed, false).map_err(|defect| defect.message);
+        assert_eq!(outcome().unwrap(), outcome().unwrap());
     }
     let hashes = [3, 4].map(|seed| swarm::run(Preset::Lite, seed, false).unwrap().hash);
     assert_ne!(hashes[0], hashes[1]);

@@ -104,6 +104,9 @@ enum Command {
         /// Bytes per second that leave each fetcher.
         #[arg(long, default_value_t = 1 << 20)]
         fetcher_up: u64,
+        /// The seeder tells every peer of one piece at a time (BEP 16).
+        #[arg(long)]
+        super_seeds: bool,
         /// Some of the things that go wrong on healthy systems go wrong.
         #[arg(long)]
         faults: bool,
@@ -180,6 +183,7 @@ fn main() -> ExitCode {
             fetcher_slots,
             seeder_up,
             fetcher_up,
+            super_seeds,
             faults,
             seed,
         } => run_flock(&Flock {
@@ -190,6 +194,7 @@ fn main() -> ExitCode {
             fetcher_up,
             seeder_slots: slots(seeder_slots),
             fetcher_slots: slots(fetcher_slots),
+            super_seeds,
             faults: if faults { Faults::LITE } else { Faults::NONE },
             seed,
         }),

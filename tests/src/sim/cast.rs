@@ -98,8 +98,8 @@ pub struct Guest {
     pub seed: u64,
 }
 
-/// Puts a peer on the stage; it may ask for any of these torrents.
-pub fn invite(simulation: &mut Simulation, torrents: &Rc<[Rc<Torrent>]>, guest: Guest) {
+/// Puts a peer on the stage; it may ask for any of these torrents. Where it is.
+pub fn invite(simulation: &mut Simulation, torrents: &Rc<[Rc<Torrent>]>, guest: Guest) -> IpAddr {
     let [a, b] = guest.host.to_be_bytes();
     let ip = IpAddr::V4(Ipv4Addr::new(10, 1, a, b));
     simulation.commons.network.attach(ip, guest.link);
@@ -113,4 +113,5 @@ pub fn invite(simulation: &mut Simulation, torrents: &Rc<[Rc<Torrent>]>, guest: 
     let comes = Event::Script(party, Alarm::Connect);
     simulation.commons.clock.after(guest.arrives, comes);
     simulation.scripts.push(script);
+    ip
 }

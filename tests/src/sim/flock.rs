@@ -14,7 +14,7 @@ use shoal_world::Time;
 
 use super::Simulation;
 use super::cast;
-use super::daemon::{Daemon, Errand, Options};
+use super::daemon::{Daemon, Errand};
 use super::dice::Dice;
 use super::disk::Drive;
 use super::faults::Faults;
@@ -42,6 +42,8 @@ pub struct Flock {
     pub seeder_slots: Slots,
     /// Whom each fetcher serves at a time.
     pub fetcher_slots: Slots,
+    /// The seeder tells every peer of one piece at a time (BEP 16).
+    pub super_seeds: bool,
     /// What goes wrong all the time.
     pub faults: Faults,
     /// The seed of all dice.
@@ -123,7 +125,11 @@ impl Flock {
                 order: Order::RarestFirst,
             });
             known.push(options.address);
-            cast::start(&mut simulation, Options { ..options }, &torrents);
+            cast::start(&mut simulation, options, &torrents);
+        }
+        if self.super_seeds {
+            let Simulation { daemons, commons, .. } = &mut simulation;
+            daemons[0].super_seed(commons);
         }
         simulation.set_faults(&self.faults);
         simulation

@@ -7,6 +7,7 @@
 mod babbler;
 mod fetcher;
 mod nuisance;
+mod offerer;
 
 use std::fmt::Debug;
 use std::net::{IpAddr, SocketAddr};
@@ -25,6 +26,7 @@ use super::{Commons, Event};
 pub use babbler::Babbler;
 pub use fetcher::{Fetcher, Wishes};
 pub use nuisance::{LIES, Nuisance, Offence};
+pub use offerer::{Offerer, Trick};
 
 /// Time before a lost connection is tried again.
 const RECONNECT_AFTER: std::ops::RangeInclusive<Duration> =

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use shoal_proto::digest::Digest;
+use shoal_proto::info_hash::InfoHash;
 use shoal_shard::{Command, Event as ShardEvent, Fetch, Order, Priority};
 use shoal_world::Time;
 
@@ -99,6 +100,31 @@ impl Daemon {
     /// Whom it banned.
     pub fn banned(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.banned.iter().copied()
+    }
+
+    /// Panics if pieces were wrong in an undisturbed life and nobody was found to have lied.
+    pub fn assert_liar_found(&self) {
+        let failed: u64 = self
+            .counters()
+            .iter()
+            .map(|counters| counters.failed_pieces)
+            .sum();
+        let undisturbed = self.life == 1 && self.failures.is_empty();
+        assert!(
+            failed == 0 || !undisturbed || !self.banned.is_empty(),
+            "{failed} pieces were wrong, and nobody was banned by {}",
+            self.options.address
+        );
+    }
+
+    /// Super-seeds its torrents (BEP 16).
+    pub fn super_seed(&mut self, commons: &mut Commons) {
+        for torrent in 0..self.torrents.len() {
+            let info_hash = InfoHash::V1(self.torrents[torrent].info_hash);
+            let owner = self.owner_of(torrent);
+            let on = true;
+            self.command(commons, owner, Command::SuperSeed { info_hash, on });
+        }
     }
 
     /// What it misses, for people.

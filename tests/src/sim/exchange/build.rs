@@ -8,11 +8,12 @@ use shoal_proto::peer_id::PeerId;
 use shoal_shard::{Algorithm, Order, Settings, Slots};
 
 use super::super::Simulation;
-use super::super::cast;
+use super::super::cast::{self, Guest};
 use super::super::daemon::{Errand, Options};
 use super::super::dice::Dice;
 use super::super::disk::Drive;
 use super::super::network::Link;
+use super::super::scripts::{Offerer, Trick};
 use super::super::torrent::Torrent;
 
 /// Extents that a shard keeps for serving whatever it fetches.
@@ -39,6 +40,23 @@ pub(super) fn simulation(seed: u64, dice: &mut Dice) -> Simulation {
         });
         known.push(options.address);
         cast::start(&mut simulation, Options { errand, ..options }, &torrents);
+    }
+    let dice = &mut Dice::new(seed, "tricks");
+    for host in 0..dice.pick(&[0, 0, 1, 3]) {
+        let trick = dice.pick(&Trick::ALL);
+        let guest = Guest {
+            host,
+            link: link(dice),
+            daemon: seeders + dice.below(fetchers as u32) as usize,
+            behaviour: Box::new(Offerer::new(&torrents[0], trick)),
+            appetite: None,
+            arrives: dice.duration(Duration::ZERO..=Duration::from_secs(2)),
+            seed: dice.word(),
+        };
+        let ip = cast::invite(&mut simulation, &torrents, guest);
+        if matches!(trick, Trick::Corrupts(_)) {
+            simulation.commons.manners.lies(ip);
+        }
     }
     simulation
 }
