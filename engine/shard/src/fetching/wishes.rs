@@ -7,6 +7,7 @@ use shoal_proto::layout::{Layout, PieceIndex};
 use shoal_world::{Op, Time};
 
 use super::{Blame, Durability, Fetching};
+use crate::buffers::Stage;
 use crate::event::Event;
 use crate::picker::{Order, Picker, Priority};
 use crate::shard::Shard;
@@ -110,7 +111,23 @@ impl Shard {
             self.review_interest(now, socket, ops);
         }
         self.call_at = Some(now);
+        self.drop_unwanted(id);
         self.finish_if_done(id);
+    }
+
+    /// Pieces that are skipped since they were begun give their memory back, but for those that are whole.
+    fn drop_unwanted(&mut self, id: TorrentId) {
+        let Some(fetching) = self.torrents.fetching(id) else {
+            return;
+        };
+        let unwanted = fetching.buffers.iter().filter(|(piece, in_hand)| {
+            let fills = matches!(self.buffers.get(in_hand.buffer).stage, Stage::Filling);
+            fills && !fetching.picker.wants(**piece)
+        });
+        let unwanted: Vec<PieceIndex> = unwanted.map(|(piece, _)| *piece).collect();
+        for piece in unwanted {
+            self.drop_piece(id, piece);
+        }
     }
 
     pub(crate) fn remove(&mut self, now: Time, info_hash: InfoHash, ops: &mut Vec<Op>) {
