@@ -103,8 +103,8 @@ impl Candidates {
         }
     }
 
-    /// A conversation was begun.
-    pub(crate) fn reached(&mut self, address: SocketAddr) {
+    /// It gave us something.
+    pub(crate) fn was_useful(&mut self, address: SocketAddr) {
         if let Some(candidate) = self.known.get_mut(&address) {
             candidate.failures = 0;
         }

@@ -261,6 +261,10 @@ impl Shard {
                 seeding.left(socket);
             }
             if conversation.called {
+                let download = conversation.download.as_deref();
+                if download.is_some_and(|download| download.downloaded_bytes > 0) {
+                    torrent.candidates.was_useful(conversation.address);
+                }
                 torrent.candidates.ended(now, conversation.address);
                 self.call_at = Some(now);
             }

@@ -161,9 +161,6 @@ impl Shard {
         let mut conversation = Conversation::new(address, handshake.peer_id, id, pieces, common.fast(), now);
         conversation.called = called;
         torrent.peers.insert(socket);
-        if called {
-            torrent.candidates.reached(address);
-        }
         if let Some(seeding) = torrent.super_seeding.as_deref_mut() {
             conversation.download = Some(Box::new(Download::new(pieces, now)));
             seeding.joined(socket);
