@@ -56,6 +56,8 @@ pub struct Shard {
     pub(crate) completed: Vec<TorrentId>,
     /// Peers that wait for a throttle to open.
     pub(crate) throttled: BTreeSet<Socket>,
+    /// Who found it closed first, and goes first when it opens: a portion at a time, everybody has his turn.
+    pub(crate) throttled_first: Option<Socket>,
     pub(crate) opens_at: Option<Time>,
     pub(crate) call_at: Option<Time>,
     pub(crate) settle_at: Option<Time>,
@@ -118,6 +120,7 @@ impl Shard {
             banned: Banned::default(),
             completed: Vec::new(),
             throttled: BTreeSet::new(),
+            throttled_first: None,
             opens_at: None,
             call_at: None,
             settle_at: None,

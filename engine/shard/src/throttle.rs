@@ -179,6 +179,9 @@ impl Shard {
 
     /// A peer waits for a throttle until this time.
     pub(crate) fn wait_until_open(&mut self, socket: Socket, at: Time) {
+        if self.throttled.is_empty() {
+            self.throttled_first = Some(socket);
+        }
         self.throttled.insert(socket);
         self.opens_at = Some(self.opens_at.map_or(at, |before| before.min(at)));
     }
@@ -189,7 +192,9 @@ impl Shard {
             return;
         }
         self.opens_at = None;
-        for socket in std::mem::take(&mut self.throttled) {
+        let mut later = std::mem::take(&mut self.throttled);
+        let first = self.throttled_first.map(|first| later.split_off(&first));
+        for socket in first.into_iter().flatten().chain(later) {
             self.queue_asking(socket);
             self.send_next(now, socket, ops);
         }
