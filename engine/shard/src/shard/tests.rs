@@ -1,3 +1,4 @@
+mod asking;
 mod fetching;
 mod limits;
 mod stage;
