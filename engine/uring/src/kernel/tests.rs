@@ -2,6 +2,7 @@ mod connecting;
 mod datagrams;
 mod frames;
 mod hashing;
+mod payload;
 mod writing;
 
 use std::collections::VecDeque;

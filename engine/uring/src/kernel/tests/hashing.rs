@@ -3,9 +3,10 @@
 use std::fs;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha1::{Digest, Sha1};
-use shoal_world::{Completion, EXTENT_LEN, Extent, Op, Part, Rng};
+use shoal_world::{Completion, EXTENT_LEN, Extent, Op, Part, Rng, Time};
 
 use super::super::JOBS_PER_CORE_MAX;
 use super::Bench;
@@ -83,6 +84,42 @@ fn a_core_that_sleeps_is_woken_by_each_result() {
         bench.ops.push(Op::Hash { token, parts });
         assert_eq!(bench.until(hashed), (token, expected));
     }
+}
+
+/// Jobs gather until the lanes are full: what is left over of them, and what comes alone, goes after a moment.
+#[test]
+fn fewer_jobs_than_lanes_are_not_forgotten() {
+    let (mut bench, content) = set(1);
+    for count in [1, 2, 7, 15, 17, 33] {
+        for token in 0..count {
+            let parts = parts(0, 1 + token);
+            bench.ops.push(Op::Hash { token, parts });
+        }
+        for _ in 0..count {
+            let (token, digest) = bench.until(hashed);
+            assert_eq!(
+                digest,
+                <[u8; 20]>::from(Sha1::digest(&content[..1 + token as usize]))
+            );
+        }
+    }
+}
+
+/// A core that has other things to do all the time gives jobs the time to gather, and no more.
+#[test]
+fn a_core_that_never_sleeps_hands_its_jobs_over() {
+    let (mut bench, content) = set(1);
+    let parts = parts(0, 1000);
+    bench.ops.push(Op::Hash { token: 7, parts });
+    let give_up = bench.kernel.now() + Duration::from_secs(20);
+    let mut done = Vec::new();
+    while done.is_empty() && bench.kernel.now() < give_up {
+        bench
+            .kernel
+            .turn(&mut bench.ops, Some(Time::ZERO), || true, &mut done);
+    }
+    let expected: [u8; 20] = Sha1::digest(&content[..1000]).into();
+    assert_eq!(done.first().and_then(hashed), Some((7, expected)));
 }
 
 #[test]

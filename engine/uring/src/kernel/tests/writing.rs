@@ -162,6 +162,79 @@ fn edges_of_pages_are_written_while_the_pages_between_them_are() {
     assert!(written[first as usize..] == content[first as usize..last as usize]);
 }
 
+impl Bench {
+    /// Asks for writes of one page each, all in one turn; what each of them is told, in the order of their numbers.
+    fn write_pages(&mut self, file: File, pages: &[u32]) -> Vec<Result<(), Errno>> {
+        for (token, page) in pages.iter().enumerate() {
+            self.ops.push(Op::Write {
+                token: token as u32,
+                file,
+                offset: u64::from(page * PAGE_LEN),
+                extent: Extent(0),
+                start: page * PAGE_LEN,
+                len: PAGE_LEN,
+            });
+        }
+        let mut told = vec![None; pages.len()];
+        while let Some(left) = told.iter().position(Option::is_none) {
+            let (token, result) = self.until(|completion| match completion {
+                Completion::Wrote { token, result } => Some((*token, *result)),
+                _ => None,
+            });
+            assert_eq!(
+                told[token as usize].replace(result),
+                None,
+                "told twice, {left} not yet"
+            );
+        }
+        told.into_iter().flatten().collect()
+    }
+}
+
+#[test]
+fn each_of_the_writes_that_became_one_is_told_of() {
+    for io_mode in [IoMode::Auto, IoMode::Direct, IoMode::Buffered] {
+        let (directory, mut bench, content) = set(io_mode);
+        let path = directory.path().join("made");
+        let file = bench.open(&path, Access::Write).unwrap().file;
+        // Some follow each other, others go back or leave gaps.
+        let pages = [0, 1, 2, 3, 10, 11, 5, 6, 4, 63, 62];
+        assert_eq!(bench.write_pages(file, &pages), [Ok(()); 11]);
+        let written = fs::read(&path).unwrap();
+        for page in 0..64 {
+            let range = page * PAGE_LEN as usize..(page + 1) * PAGE_LEN as usize;
+            let expected = pages.contains(&(page as u32));
+            assert_eq!(
+                written[range.clone()] == content[range],
+                expected,
+                "page {page}, {io_mode:?}"
+            );
+        }
+        bench.ops.push(Op::CloseFile { file });
+        bench.open(&path, Access::Read).unwrap();
+    }
+}
+
+#[test]
+fn a_failure_is_told_to_each_of_the_writes_that_became_one() {
+    let (directory, mut bench, _) = set(IoMode::Auto);
+    let disk = directory.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let Some(_disk) = SmallDisk::mount(&disk, "16k") else {
+        println!("skip: a full disk: no right to mount one");
+        return;
+    };
+    let file = bench.open(&disk.join("made"), Access::Write).unwrap().file;
+    let told = bench.write_pages(file, &[0, 1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(
+        told,
+        [Err(Errno(libc::ENOSPC)); 8],
+        "nobody knows which of them are there"
+    );
+    bench.ops.push(Op::CloseFile { file });
+    bench.open(&disk.join("made"), Access::Read).unwrap();
+}
+
 #[test]
 fn a_write_beyond_the_end_leaves_zeroes_before_it() {
     let (directory, mut bench, content) = set(IoMode::Auto);
