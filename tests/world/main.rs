@@ -20,6 +20,7 @@ mod defects;
 mod files;
 mod frames;
 mod hashing;
+mod payload;
 mod sockets;
 mod writing;
 
