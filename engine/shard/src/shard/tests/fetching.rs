@@ -162,6 +162,8 @@ fn a_piece_of_thousands_of_tiny_files_is_packed() {
 #[test]
 fn pieces_that_meet_in_an_extent_share_it_and_leave_it_to_the_cache() {
     let mut swarm = Swarm::new(1, PIECE / 4, &[2 * i64::from(PIECE)]);
+    let leech = swarm.guest(1, true);
+    swarm.stage.say(leech, &[Message::Interested]);
     let seed = swarm.full_seed(0, true);
     assert_eq!(swarm.asked(seed).len(), 16, "four pieces");
     assert_eq!(swarm.stage.shard.buffers.held(), 1);
@@ -171,8 +173,6 @@ fn pieces_that_meet_in_an_extent_share_it_and_leave_it_to_the_cache() {
         }
     }
     assert_eq!(swarm.told(is_written), 4);
-    let leech = swarm.guest(1, true);
-    swarm.stage.say(leech, &[Message::Interested]);
     swarm.stage.say(leech, &[request(1, BLOCK_LEN, BLOCK_LEN)]);
     assert_eq!(swarm.stage.shard.counters().uploaded_bytes, u64::from(BLOCK_LEN));
     assert_eq!(swarm.stage.read_bytes, 0, "it was never away");
