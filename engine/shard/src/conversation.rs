@@ -83,6 +83,7 @@ impl Shard {
                 if let Some(torrent) = torrent {
                     self.tell_next(now, torrent, ops);
                 }
+                self.propose(now, socket, ops);
                 self.weigh_interest(now, socket, ops);
                 self.queue_turn(socket);
                 self.send_next(now, socket, ops);
@@ -192,6 +193,8 @@ impl Shard {
             Message::Unchoke.encode(&mut conversation.outbox);
         } else {
             Message::Choke.encode(&mut conversation.outbox);
+            let (id, proposed) = (conversation.torrent, std::mem::take(&mut conversation.proposed));
+            self.take_proposals_back(id, &proposed);
             self.put_back_planned(socket, ops);
             let Some(conversation) = self.peers.talking(socket) else {
                 return;
@@ -211,6 +214,7 @@ impl Shard {
             return;
         }
         self.send_next(now, socket, ops);
+        self.propose(now, socket, ops);
     }
 
     pub(crate) fn receive_ended(&mut self, now: Time, socket: Socket, ops: &mut Vec<Op>) {
@@ -252,6 +256,7 @@ impl Shard {
     /// A conversation is over; only a send that is under way keeps what it needs.
     fn leave(&mut self, now: Time, socket: Socket, conversation: Conversation, ops: &mut Vec<Op>) {
         let mut change = None;
+        self.take_proposals_back(conversation.torrent, &conversation.proposed);
         if let Some(download) = &conversation.download {
             self.stop_fetching_from(conversation.torrent, socket, download);
         }
@@ -501,6 +506,10 @@ impl Listener<'_> {
             return self.refuse(block);
         }
         self.conversation.refused = 0;
+        self.conversation.proposed.retain(|piece| *piece != span.piece());
+        if let Some(suggestions) = self.torrent.suggestions.as_deref_mut() {
+            suggestions.asked(span.piece());
+        }
         self.conversation.requests.push_back(span);
         Ok(())
     }

@@ -12,8 +12,8 @@ use shoal_proto::layout::{BLOCK_LEN, PieceIndex, Span};
 use shoal_world::Time;
 
 use crate::limits::{
-    HINTS_MAX, PIPELINE_BLOCKS_DEFAULT, PIPELINE_BLOCKS_MAX, PIPELINE_BLOCKS_MIN, PIPELINE_TIME,
-    SNUBBED_AFTER, UNASKED_MAX,
+    HINTS_MAX, NEAR, PIPELINE_BLOCKS_DEFAULT, PIPELINE_BLOCKS_MAX, PIPELINE_BLOCKS_MIN, PIPELINE_BLOCKS_NEAR,
+    PIPELINE_TIME, SNUBBED_AFTER, UNASKED_MAX,
 };
 
 /// What we fetch from one peer.
@@ -35,6 +35,8 @@ pub(crate) struct Download {
     pub(crate) suggested: Vec<PieceIndex>,
     /// Requests that it queues.
     pub(crate) requests_max: usize,
+    /// A block came within [`NEAR`].
+    near: bool,
     /// Blocks in the pipeline while it still grows; `None`: bandwidth and delay are known.
     growing: Option<usize>,
     /// It let us wait too long: it is asked for one block at a time until one comes.
@@ -110,6 +112,7 @@ impl Download {
             allowed: Vec::new(),
             suggested: Vec::new(),
             requests_max: PIPELINE_BLOCKS_DEFAULT,
+            near: false,
             growing: Some(PIPELINE_BLOCKS_MIN),
             snubbed: false,
             heard_at: now,
@@ -129,7 +132,14 @@ impl Download {
             let bytes = self.rate.bytes_per_s(now).saturating_mul(PIPELINE_TIME.as_secs());
             (bytes / u64::from(BLOCK_LEN)) as usize
         });
-        wanted.max(PIPELINE_BLOCKS_MIN).min(self.requests_max)
+        let blocks_max = if self.near {
+            PIPELINE_BLOCKS_NEAR
+        } else {
+            PIPELINE_BLOCKS_MAX
+        };
+        wanted
+            .clamp(PIPELINE_BLOCKS_MIN, blocks_max)
+            .min(self.requests_max)
     }
 
     /// How many blocks to ask for now: none before a good part of the pipeline is empty, so that requests go out many
@@ -159,7 +169,11 @@ impl Download {
         self.heard_at = now;
         self.snubbed = false;
         self.growing = self.growing.map(|blocks| (blocks + 1).min(PIPELINE_BLOCKS_MAX));
-        self.forget(block);
+        if let Some(place) = self.asked.iter().position(|asked| asked.block == block)
+            && let Some(asked) = self.asked.remove(place)
+        {
+            self.near |= now.since(asked.at) <= NEAR;
+        }
     }
 
     /// A block is not asked for any more. True: it was.
@@ -201,9 +215,14 @@ impl Download {
 
     /// Notes a piece that the peer proposes or allows.
     pub(crate) fn note_hint(hints: &mut Vec<PieceIndex>, piece: PieceIndex) {
-        if hints.len() < HINTS_MAX && !hints.contains(&piece) {
-            hints.push(piece);
+        if hints.contains(&piece) {
+            return;
         }
+        if hints.len() == HINTS_MAX {
+            // The oldest was followed long ago, or never will be.
+            hints.remove(0);
+        }
+        hints.push(piece);
     }
 
     /// Whether what it was asked for is overdue.

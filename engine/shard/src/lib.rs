@@ -34,6 +34,7 @@ mod picker;
 mod serving;
 mod settings;
 mod shard;
+mod suggesting;
 mod super_seeding;
 mod throttle;
 mod timers;

@@ -86,6 +86,13 @@ pub(crate) const PIPELINE_BLOCKS_MIN: usize = 16;
 /// Blocks asked for at most of a peer that does not say what it queues (the default of BEP 10's `reqq` in practice).
 pub(crate) const PIPELINE_BLOCKS_DEFAULT: usize = 250;
 
+/// Blocks asked for at most of a peer that answers within [`NEAR`]: 8 MiB, which at that delay is 800 MiB/s. More would only
+/// drive what is being hashed and written out of the processor's caches.
+pub(crate) const PIPELINE_BLOCKS_NEAR: usize = 512;
+
+/// A peer is near if a block came so soon after it was asked for.
+pub(crate) const NEAR: Duration = Duration::from_millis(10);
+
 /// Blocks asked for at most: 31 MiB, 10 Gbit/s at a round trip of 25 ms.
 pub(crate) const PIPELINE_BLOCKS_MAX: usize = 2_000;
 
@@ -98,6 +105,9 @@ pub(crate) const UNASKED_MAX: u32 = 256;
 
 /// Pieces that a peer may suggest, and allow, at most; BEP 6 allows 10 in practice.
 pub(crate) const HINTS_MAX: usize = 64;
+
+/// Pieces proposed ahead of what a peer asks for: the one that it fetches and the one after it.
+pub(crate) const PROPOSED_MAX: usize = 2;
 
 /// How often deadlines of a peer that we fetch from are looked at.
 pub(crate) const LOOK_AFTER_FETCHING: Duration = Duration::from_secs(2);

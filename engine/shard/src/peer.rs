@@ -6,7 +6,7 @@ use std::num::NonZeroU8;
 
 use shoal_proto::handshake::Handshake;
 use shoal_proto::info_hash::InfoHash;
-use shoal_proto::layout::Span;
+use shoal_proto::layout::{PieceIndex, Span};
 use shoal_proto::message::{Decoder, PIECE_HEADER_LEN};
 use shoal_proto::peer_id::PeerId;
 use shoal_world::{Frame, Socket, Time};
@@ -66,6 +66,8 @@ pub(crate) struct Conversation {
     pub(crate) introduced: bool,
     /// Pieces it says it has; only the number matters to a seed.
     pub(crate) pieces: u32,
+    /// Pieces that were proposed to it and that it has not asked for.
+    pub(crate) proposed: Vec<PieceIndex>,
     /// What it asked for and nothing is done about yet, in its order.
     pub(crate) requests: VecDeque<Span>,
     /// Requests that came and were not cancelled: each can be taken back once.
@@ -171,6 +173,7 @@ impl Conversation {
             unchoked: false,
             introduced: false,
             pieces: 0,
+            proposed: Vec::new(),
             requests: VecDeque::new(),
             cancellable: 0,
             refused: 0,

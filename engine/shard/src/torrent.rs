@@ -16,6 +16,7 @@ use crate::choker::Choker;
 use crate::fetching::Fetching;
 use crate::files::FileKey;
 use crate::picker::{Order, Priority};
+use crate::suggesting::Suggestions;
 use crate::super_seeding::SuperSeeding;
 use crate::throttle::OwnThrottles;
 
@@ -74,6 +75,8 @@ pub(crate) struct Active {
     /// What fetching it needs; `None`: there is nothing to fetch.
     pub(crate) fetching: Option<Box<Fetching>>,
     pub(crate) throttles: OwnThrottles,
+    /// What to propose to peers, once it was needed.
+    pub(crate) suggestions: Option<Box<Suggestions>>,
     /// It pretends to have nothing.
     pub(crate) super_seeding: Option<Box<SuperSeeding>>,
     /// Addresses of peers to connect to.

@@ -78,6 +78,7 @@ impl Shard {
             downloaded_bytes: 0,
             fetching: None,
             throttles: OwnThrottles::default(),
+            suggestions: None,
             super_seeding: None,
             candidates: Candidates::default(),
             suspended: false,

@@ -20,7 +20,8 @@ pub struct Errno(pub i32);
 pub enum Access {
     /// For reading.
     Read,
-    /// For reading and writing; made when nothing stands there, in a directory that exists.
+    /// For reading and writing; made when nothing stands there, in a directory that exists. No part of the path may be a
+    /// symbolic link.
     Write,
 }
 

@@ -110,7 +110,7 @@ impl Shard {
             let mut spots = Vec::new();
             self.buffers
                 .each_spot(buffer, active.cut(id), block.offset(), block.len(), |spot| {
-                    spots.push(spot)
+                    spots.push(spot);
                 });
             let block = Some(index as u32);
             let token = self.hashes.insert(HashUnderWay { buffer, block }) as u32;

@@ -325,7 +325,14 @@ impl Shard {
             layout: &active.layout,
             files: &active.files,
         };
-        self.buffers.note_written(buffer, cut);
+        // What nobody asks us for is not worth driving everything else out of the caches, the processor's among them.
+        let wanted = |socket: &Socket| {
+            let talking = self.peers.talking(*socket);
+            talking.is_some_and(|talking| talking.interested)
+        };
+        if active.peers.iter().any(wanted) {
+            self.buffers.note_written(buffer, cut);
+        }
         // What it shares pages with may have been read, and sent, before it was there.
         for place in places(cut.layout, cut.files, start, len.into()) {
             let key = ExtentKey {

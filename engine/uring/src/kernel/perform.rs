@@ -17,7 +17,17 @@ use crate::sockets::Closing;
 use crate::stamp::STATX_MASK;
 
 /// Permissions of a file that is made here, less what the process's umask takes: its owner decides who may read.
-const FILE_MODE: libc::mode_t = 0o666;
+const FILE_MODE: u64 = 0o666;
+
+/// Without waiting: a pipe that stands where a file should would otherwise hold a worker for ever.
+const OPEN_FLAGS: i32 = libc::O_CLOEXEC | libc::O_NONBLOCK;
+
+/// How files are opened that are written. The path has no links, or somebody put one there since it was made: then it may
+/// lead anywhere, and nothing is written.
+static WRITE_HOW: types::OpenHow = types::OpenHow::new()
+    .flags((libc::O_RDWR | libc::O_CREAT | OPEN_FLAGS) as u64)
+    .mode(FILE_MODE)
+    .resolve(libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS);
 
 impl Kernel {
     pub(super) fn perform(&mut self, op: Op) {
@@ -278,17 +288,12 @@ impl Kernel {
         let user_data = Kind::Lookup.on_slot(entry.key());
         let here = types::Fd(libc::AT_FDCWD);
         let entry = match entry.insert(lookup) {
-            Lookup::Open { path, access, .. } => {
-                let access = match access {
-                    Access::Read => libc::O_RDONLY,
-                    Access::Write => libc::O_RDWR | libc::O_CREAT,
-                };
-                // Without waiting: a pipe that stands where a file should would otherwise hold a worker for ever.
-                opcode::OpenAt::new(here, path.as_ptr())
-                    .flags(access | libc::O_CLOEXEC | libc::O_NONBLOCK)
-                    .mode(FILE_MODE)
-                    .build()
-            }
+            Lookup::Open { path, access, .. } => match access {
+                Access::Read => opcode::OpenAt::new(here, path.as_ptr())
+                    .flags(libc::O_RDONLY | OPEN_FLAGS)
+                    .build(),
+                Access::Write => opcode::OpenAt2::new(here, path.as_ptr(), &raw const WRITE_HOW).build(),
+            },
             Lookup::Stamp { path, raw, .. } => {
                 opcode::Statx::new(here, path.as_ptr(), (&raw mut **raw).cast())
                     .mask(STATX_MASK)

@@ -188,7 +188,8 @@ impl Player {
             opcode::Read::CODE | opcode::ReadFixed::CODE => self.transfer(under_way, pread),
             opcode::Write::CODE | opcode::WriteFixed::CODE => self.transfer(under_way, pwrite),
             opcode::Fsync::CODE => Step::Ends(0),
-            opcode::OpenAt::CODE => Step::Ends(open(&entry)),
+            opcode::OpenAt::CODE => Step::Ends(open(&entry, entry.operation_flags as i32)),
+            opcode::OpenAt2::CODE => Step::Ends(open(&entry, flags_of_how(&entry))),
             opcode::Statx::CODE => Step::Ends(statx(&entry)),
             opcode::Connect::CODE => Step::Ends(self.connect(&entry)),
             opcode::AsyncCancel::CODE => Step::Ends(self.cancel(&entry)),
@@ -358,10 +359,15 @@ fn pwrite(entry: &Entry, moved: u32, len: u32) -> i32 {
     outcome(unsafe { libc::pwrite(entry.descriptor, address, len as usize, offset) })
 }
 
-fn open(entry: &Entry) -> i32 {
+/// The flags in a `struct open_how`, its first field.
+fn flags_of_how(entry: &Entry) -> i32 {
+    // SAFETY: the structure is the core's until the final completion.
+    unsafe { *memory::<u64>(entry.offset) as i32 }
+}
+
+fn open(entry: &Entry, flags: i32) -> i32 {
     // SAFETY: the path is the core's until the final completion.
     let path = unsafe { CStr::from_ptr(memory(entry.address)) };
-    let flags = entry.operation_flags as i32;
     let opened: io::Result<File> = OpenOptions::new()
         .read(true)
         .write(flags & libc::O_RDWR != 0)
