@@ -5,9 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use shoal_shard::Slots;
 use shoal_tests::sim::crowd::Crowd;
 use shoal_tests::sim::disk::Drive;
 use shoal_tests::sim::exchange;
+use shoal_tests::sim::faults::Faults;
+use shoal_tests::sim::flock::Flock;
 use shoal_tests::sim::swarm::{self, Preset};
 use shoal_tests::sim::sweeps::{self, Mishap};
 
@@ -200,6 +203,29 @@ fn a_conversation_may_break_at_any_byte() {
 }
 
 /// Where the disk is the limit, the last peer is finished not much later than the first: nobody is starved.
+#[test]
+fn a_flock_needs_little_more_than_its_seeder_dictates() {
+    let flock = Flock {
+        fetchers: 50,
+        file_len: 16 << 20,
+        piece_len: 128 << 10,
+        seeder_up: 1 << 20,
+        fetcher_up: 2 << 20,
+        seeder_slots: Slots::Fixed(8),
+        fetcher_slots: Slots::Fixed(8),
+        super_seeds: false,
+        faults: Faults::LITE,
+        seed: 1,
+    };
+    let pace = flock.run().unwrap_or_else(|defect| panic!("{}", defect.message));
+    assert!(pace.times() <= 1.45, "{:.2} times the least time", pace.times());
+    assert!(
+        pace.longest_wait <= Duration::from_secs(30),
+        "a fetcher waited {:?} for a piece",
+        pace.longest_wait
+    );
+}
+
 #[test]
 fn equal_peers_are_served_equally() {
     for (extents, frames) in [(8, 0), (64, 0), (64, 64)] {

@@ -102,7 +102,7 @@ enum Command {
         #[arg(long, default_value_t = 1 << 20)]
         seeder_up: u64,
         /// Bytes per second that leave each fetcher.
-        #[arg(long, default_value_t = 1 << 20)]
+        #[arg(long, default_value_t = 2 << 20)]
         fetcher_up: u64,
         /// The seeder tells every peer of one piece at a time (BEP 16).
         #[arg(long)]

@@ -1,7 +1,8 @@
 //! Many equal fetchers and one seeder whose upload is narrow: how much longer everybody needs than the seeder alone dictates.
 //!
 //! The seeder's link carries one copy of the torrent in a certain time, and nobody can be finished earlier. Every fetcher
-//! can send as fast as the seeder, so that a swarm that shares well needs little more. What delays it is what the seeder
+//! can send twice as fast as the seeder unless told otherwise, so that the seeder is what is scarce and a swarm that shares
+//! well needs little more. What delays it is what the seeder
 //! sends twice, what lies at peers that nobody asks, and the end.
 
 use std::net::SocketAddr;
