@@ -54,7 +54,9 @@ impl SuperSeeding {
 
     pub(crate) fn left(&mut self, socket: Socket) {
         self.due.remove(&socket);
-        let Some(told) = self.peers.remove(&socket) else { return };
+        let Some(told) = self.peers.remove(&socket) else {
+            return;
+        };
         // It may never have got it.
         if let Some(open) = told.open {
             self.spread[open.index()] -= 1;
@@ -101,7 +103,9 @@ impl Shard {
         let Some(id) = self.torrents.find(info_hash) else {
             return;
         };
-        let Some(active) = self.torrents.active(id) else { return };
+        let Some(active) = self.torrents.active(id) else {
+            return;
+        };
         if !on {
             let ended = active.super_seeding.take();
             self.tell_everything(now, id, ended, ops);
@@ -119,11 +123,17 @@ impl Shard {
         ops: &mut Vec<Op>,
     ) {
         for (socket, told) in ended.into_iter().flat_map(|ended| ended.peers) {
-            let Some(active) = self.torrents.get(id) else { return };
+            let Some(active) = self.torrents.get(id) else {
+                return;
+            };
             let Some(conversation) = self.peers.talking(socket) else {
                 continue;
             };
-            for piece in active.layout.piece_indices().filter(|piece| !told.pieces.has(*piece)) {
+            for piece in active
+                .layout
+                .piece_indices()
+                .filter(|piece| !told.pieces.has(*piece))
+            {
                 Message::Have(piece.get()).encode(&mut conversation.outbox);
             }
             self.send_next(now, socket, ops);
@@ -132,7 +142,9 @@ impl Shard {
 
     /// Tells peers of another piece whose turn it is.
     pub(crate) fn tell_next(&mut self, now: Time, id: TorrentId, ops: &mut Vec<Op>) {
-        let Some(active) = self.torrents.active(id) else { return };
+        let Some(active) = self.torrents.active(id) else {
+            return;
+        };
         let Some(seeding) = active.super_seeding.as_deref_mut() else {
             return;
         };

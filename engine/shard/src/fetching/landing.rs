@@ -85,21 +85,15 @@ impl Landed {
             .map(|in_hand| in_hand.buffer);
         if let Some(buffer) = buffer {
             let mut start = range.start;
-            buffers.each_spot(
-                buffer,
-                cut,
-                incoming.block.offset() + incoming.len,
-                len,
-                |spot| {
-                    self.copies.push(Copy {
-                        start,
-                        len: spot.len,
-                        extent: spot.extent,
-                        at: spot.start,
-                    });
-                    start += spot.len;
-                },
-            );
+            buffers.each_spot(buffer, cut, incoming.block.offset() + incoming.len, len, |spot| {
+                self.copies.push(Copy {
+                    start,
+                    len: spot.len,
+                    extent: spot.extent,
+                    at: spot.start,
+                });
+                start += spot.len;
+            });
         } else {
             incoming.wanted = false;
             self.wasted_bytes += u64::from(len);

@@ -88,7 +88,10 @@ fn overhead_counts_where_it_is_asked_for() {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "cores are threads, and this is what they share")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cores are threads, and this is what they share"
+)]
 fn what_is_charged_on_several_cores_is_not_lost() {
     let throttle = Arc::new(Throttle::new(Some(1_000_000)));
     let threads = [(); 4].map(|()| {

@@ -11,8 +11,8 @@ use std::time::Duration;
 use shoal_world::{Completion, Part, Time};
 
 use super::Kernel;
-use crate::hash::{Hasher, Stream};
 use crate::hash::pool::{Job, Outcome, Pool, Segment, Submitter};
+use crate::hash::{Hasher, Stream};
 use crate::mailbox::Mailbox;
 
 /// Jobs of one core that the pool holds at most: the lanes of eight threads, filled twice. More wait here, in order.
