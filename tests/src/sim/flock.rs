@@ -114,7 +114,7 @@ impl Flock {
                 peer_id: PeerId::ours(
                     *format!("flock{number:07}")
                         .as_bytes()
-                        .as_array()
+                        .first_chunk()
                         .expect("12 bytes"),
                 ),
                 seed: dice.word(),

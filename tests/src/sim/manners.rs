@@ -450,7 +450,7 @@ impl Side {
                 );
             }
             Message::Have { piece } => {
-                assert!(has(piece), "tells of piece {piece}, which it has not: {who:?}")
+                assert!(has(piece), "tells of piece {piece}, which it has not: {who:?}");
             }
             Message::Bitfield { bits } => {
                 assert_eq!(self.messages_said, 0, "a bitfield comes first: {who:?}");

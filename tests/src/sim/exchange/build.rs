@@ -72,7 +72,7 @@ fn options(simulation: &mut Simulation, number: usize, dice: &mut Dice) -> Optio
         peer_id: PeerId::ours(
             *format!("simulation{number:02}")
                 .as_bytes()
-                .as_array()
+                .first_chunk()
                 .expect("12 bytes"),
         ),
         upload_slots: dice.pick(&[Slots::Unlimited, Slots::Fixed(1), Slots::Fixed(4), Slots::ByRate]),
