@@ -189,7 +189,10 @@ impl Shard {
         // A portion was asked for: there may be room for another in a moment.
         let more = blocks.len() == room && download.room(now) > 0;
         if hungry {
-            self.hungry.insert(socket);
+            // In the order in which they found none, so that none is kept out by another.
+            if !self.hungry.contains(&socket) {
+                self.hungry.push_back(socket);
+            }
             self.reclaim(now, id);
         }
         if more {
@@ -326,7 +329,7 @@ impl Shard {
         socket: Socket,
         download: &crate::download::Download,
     ) {
-        self.hungry.remove(&socket);
+        self.hungry.retain(|hungry| *hungry != socket);
         let Some(fetching) = self.torrents.fetching(id) else {
             return;
         };

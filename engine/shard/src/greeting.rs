@@ -167,7 +167,9 @@ impl Shard {
         }
         if let Some(fetching) = torrent.fetching.as_deref_mut() {
             conversation.download = Some(Box::new(Download::new(pieces, now)));
-            fetching.blame.meet(socket, address, handshake.peer_id);
+            fetching
+                .blame
+                .meet(socket, address, handshake.peer_id, &torrent.peers);
         }
         // Who super-seeds does not look like a seed.
         let upload_only = torrent.complete && torrent.super_seeding.is_none();

@@ -48,7 +48,7 @@ pub struct Shard {
     /// Peers that are asked for blocks at the end of the turn.
     pub(crate) asking: VecDeque<Socket>,
     /// Peers that would be asked for more if there were memory.
-    pub(crate) hungry: BTreeSet<Socket>,
+    pub(crate) hungry: VecDeque<Socket>,
     /// What the portion at hand brought; kept for its memory.
     pub(crate) landed: Landed,
     pub(crate) banned: Banned,
@@ -115,7 +115,7 @@ impl Shard {
             calls: Slab::new(),
             buffers: PieceBuffers::new(pool.extents()),
             asking: VecDeque::new(),
-            hungry: BTreeSet::new(),
+            hungry: VecDeque::new(),
             landed: Landed::default(),
             banned: Banned::default(),
             completed: Vec::new(),

@@ -70,9 +70,18 @@ impl Banned {
 
 impl Blame {
     /// A peer from which blocks may come.
-    pub(crate) fn meet(&mut self, socket: Socket, address: SocketAddr, peer_id: PeerId) {
-        while self.sources.len() >= SOURCES_MAX {
-            self.sources.pop_first();
+    pub(crate) fn meet(
+        &mut self,
+        socket: Socket,
+        address: SocketAddr,
+        peer_id: PeerId,
+        present: &BTreeSet<Socket>,
+    ) {
+        if self.sources.len() >= SOURCES_MAX {
+            // Who is gone is forgotten first.
+            let gone = self.sources.keys().find(|known| !present.contains(known));
+            let forgotten = gone.or(self.sources.keys().next()).copied();
+            forgotten.and_then(|socket| self.sources.remove(&socket));
         }
         self.sources.insert(socket, Source { address, peer_id });
     }

@@ -20,7 +20,7 @@ use crate::buffers::{BufferId, Spot, Stage};
 use crate::cache::{ExtentKey, Pages};
 use crate::event::{Cause, Event, Failure};
 use crate::files::{FileKey, Handle, PlannedWrite, Trust};
-use crate::limits::{SYNC_BYTES_MAX, SYNC_EVERY, WRITE_AGAIN_AFTER};
+use crate::limits::{OUTBOX_LEN_MAX, SYNC_BYTES_MAX, SYNC_EVERY, WRITE_AGAIN_AFTER};
 use crate::shard::Shard;
 use crate::torrent::{TorrentId, places};
 
@@ -370,6 +370,11 @@ impl Shard {
                 .is_none_or(|download| !knows(download))
             {
                 Message::Have(piece.get()).encode(&mut conversation.outbox);
+                if conversation.outbox.len() > OUTBOX_LEN_MAX {
+                    // It has read nothing for thousands of pieces.
+                    self.disconnect(now, socket, ops);
+                    continue;
+                }
                 self.send_next(now, socket, ops);
             }
             if left == 0 {
