@@ -148,8 +148,10 @@ impl PieceBuffers {
     pub(crate) fn begin(&mut self, cache: &mut Cache, cut: Cut<'_>, piece: PieceIndex) -> Option<BufferId> {
         let (first, last) = extents_of(cut, piece);
         let packed = packed_count(cut, piece);
-        // In place a piece may take twice what it needs, and the two extents at its ends.
-        let room = if last - first < 2 * packed + 1 {
+        // In place a piece may take twice what it needs, and the two extents at its ends, where there is ever room for
+        // that.
+        let in_place = last - first < 2 * packed + 1 && last - first < self.taken_max;
+        let room = if in_place {
             self.begin_in_place(cache, cut.id, first, last)?
         } else {
             self.begin_packed(cache, packed)?

@@ -123,6 +123,16 @@ fn what_serving_needs_is_never_taken() {
 }
 
 #[test]
+fn a_piece_that_has_room_only_without_gaps_is_packed() {
+    let len = 4 * i64::from(EXTENT_LEN);
+    // The second file begins on the second page: the first piece touches a fifth extent.
+    let mut set = Set::new(4, 4 * EXTENT_LEN, &[100, 2 * len]);
+    assert!(set.buffers.fits(set.cut(), set.layout.piece(0).unwrap()));
+    assert!(set.begin(0).is_some());
+    assert_eq!(set.buffers.held(), 4);
+}
+
+#[test]
 fn pages_lie_in_extents_as_in_their_files() {
     let mut set = Set::new(8, 300_000, &[100_000, 500_000]);
     let buffer = set.begin(1).unwrap();
