@@ -45,6 +45,8 @@ struct Listener<'a> {
     review: bool,
     /// What was asked of the peer may be asked of others.
     take_back: bool,
+    /// A part of it may be.
+    given_up: bool,
 }
 
 /// What follows from messages besides what they changed in their conversation.
@@ -52,6 +54,7 @@ struct Listener<'a> {
 struct Heard {
     review: bool,
     take_back: bool,
+    given_up: bool,
 }
 
 impl Shard {
@@ -76,6 +79,11 @@ impl Shard {
             Ok(heard) => {
                 if heard.take_back {
                     self.take_back(socket);
+                }
+                if heard.given_up
+                    && let Some(torrent) = torrent
+                {
+                    self.queue_others(torrent, socket);
                 }
                 if heard.review {
                     self.review_interest(now, socket, ops);
@@ -124,6 +132,7 @@ impl Shard {
             refused: 0,
             review: false,
             take_back: false,
+            given_up: false,
         };
         let mut outcome = Ok(());
         while outcome.is_ok() {
@@ -143,6 +152,7 @@ impl Shard {
         let heard = Heard {
             review: listener.review,
             take_back: listener.take_back,
+            given_up: listener.given_up,
         };
         outcome.map(|()| heard)
     }
@@ -484,7 +494,10 @@ impl Listener<'_> {
         if let Some(fetching) = self.torrent.fetching.as_deref_mut() {
             fetching.picker.abandoned(self.socket, block);
         }
-        // Who refuses while it serves us is asked again when something of it came, or the next time it is looked at.
+        // Who refuses while it serves us is asked again when something of it came, or the next time it is looked at; until
+        // then others get a chance, or two who refuse and are asked again at once keep a block from everybody else.
+        download.refused = true;
+        self.given_up = true;
         Ok(())
     }
 

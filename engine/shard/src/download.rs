@@ -41,6 +41,8 @@ pub(crate) struct Download {
     growing: Option<usize>,
     /// It let us wait too long: it is asked for one block at a time until one comes.
     pub(crate) snubbed: bool,
+    /// It refused a block since it was looked at last and sent none since: nothing is asked of it until then.
+    pub(crate) refused: bool,
     /// When a block came last, or when it was first asked for one after it had nothing to deliver.
     pub(crate) heard_at: Time,
     pub(crate) rate: Rate,
@@ -115,6 +117,7 @@ impl Download {
             near: false,
             growing: Some(PIPELINE_BLOCKS_MIN),
             snubbed: false,
+            refused: false,
             heard_at: now,
             rate: Rate::default(),
             downloaded_bytes: 0,
@@ -145,6 +148,9 @@ impl Download {
     /// How many blocks to ask for now: none before a good part of the pipeline is empty, so that requests go out many
     /// at a time.
     pub(crate) fn room(&self, now: Time) -> usize {
+        if self.refused {
+            return 0;
+        }
         let pipeline = self.pipeline(now);
         let free = pipeline.saturating_sub(self.asked.len());
         if free * 4 >= pipeline { free } else { 0 }
@@ -168,6 +174,7 @@ impl Download {
     pub(crate) fn heard(&mut self, now: Time, block: Span) {
         self.heard_at = now;
         self.snubbed = false;
+        self.refused = false;
         self.growing = self.growing.map(|blocks| (blocks + 1).min(PIPELINE_BLOCKS_MAX));
         if let Some(place) = self.asked.iter().position(|asked| asked.block == block)
             && let Some(asked) = self.asked.remove(place)

@@ -14,7 +14,7 @@ use shoal_proto::message::Message;
 use shoal_world::{Op, Socket, Time};
 
 use crate::download::Download;
-use crate::limits::{ACCEPT_AGAIN_AFTER, GREETING_MAX};
+use crate::limits::{ACCEPT_AGAIN_AFTER, GREETING_MAX, LOOK_AFTER_FETCHING};
 use crate::peer::{Conversation, Peer};
 use crate::shard::{Accepting, Shard};
 use crate::torrent::{Active, TorrentId};
@@ -192,7 +192,12 @@ impl Shard {
         if let Some(peer) = self.peers.get(socket) {
             *peer = Peer::Talking(Box::new(conversation));
         }
-        self.wheel.wake(socket, now + self.settings.handshake_timeout);
+        let look_after = if fetches {
+            LOOK_AFTER_FETCHING
+        } else {
+            self.settings.handshake_timeout
+        };
+        self.wheel.wake(socket, now + look_after);
         ops.push(if fetches {
             Op::ReceivePayload { socket }
         } else {

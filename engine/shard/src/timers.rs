@@ -67,6 +67,7 @@ impl Shard {
         let Some(download) = self.peers.download(socket) else {
             return;
         };
+        download.refused = false;
         if download.is_overdue(now) {
             download.snubbed = true;
             download.heard_at = now;

@@ -120,6 +120,32 @@ fn a_peer_that_was_late_is_asked_as_before_when_it_delivers() {
 }
 
 #[test]
+fn who_refuses_and_unchokes_is_asked_again_when_it_is_looked_at() {
+    let mut swarm = Swarm::new(8, PIECE, &[LEN]);
+    let seed = swarm.full_seed(0, true);
+    let rejects = swarm.asked(seed).into_iter().map(Message::Reject);
+    let said: Vec<_> = [Message::Choke].into_iter().chain(rejects).collect();
+    swarm.stage.say(seed, &said);
+    swarm.stage.say(seed, &[Message::Unchoke]);
+    assert_eq!(under_way(&mut swarm, seed), 0);
+    swarm.stage.pass(Duration::from_secs(4));
+    assert_eq!(under_way(&mut swarm, seed), 16);
+}
+
+#[test]
+fn two_who_refuse_again_and_again_do_not_keep_a_block_from_who_gives_it() {
+    let mut swarm = Swarm::new(8, PIECE, &[BLOCK_LEN.into()]);
+    let wavers = [0, 1].map(|slot| swarm.full_seed(slot, true));
+    let seed = swarm.full_seed(2, true);
+    assert_eq!(under_way(&mut swarm, seed), 0, "two are asked");
+    let refusal = [Message::Choke, Message::Reject(block(0, 0)), Message::Unchoke];
+    swarm.stage.say(wavers[0], &refusal);
+    assert_eq!(under_way(&mut swarm, seed), 1);
+    swarm.serve(&[seed]);
+    swarm.check_finished();
+}
+
+#[test]
 fn near_the_end_two_are_asked_and_the_slower_is_told_to_stop() {
     let mut swarm = Swarm::new(8, PIECE, &[LEN]);
     let peers = [0, 1, 2].map(|slot| swarm.full_seed(slot, true));
