@@ -197,13 +197,14 @@ impl Download {
         self.asked.push_back(Asked { block, at: now });
     }
 
-    /// Takes back what was asked for, but for the block that is arriving. What is on its way may still come.
-    pub(crate) fn take_back(&mut self) -> Vec<Span> {
+    /// Takes back those of the blocks asked for that `goes` names, but for the one that is arriving. What is on its way
+    /// may still come.
+    pub(crate) fn take_back(&mut self, goes: impl Fn(Span) -> bool) -> Vec<Span> {
         let arriving = self.incoming.map(|incoming| incoming.block);
         let (kept, gone): (VecDeque<Asked>, VecDeque<Asked>) = self
             .asked
             .drain(..)
-            .partition(|asked| Some(asked.block) == arriving);
+            .partition(|asked| Some(asked.block) == arriving || !goes(asked.block));
         self.asked = kept;
         self.may_come(gone.len() as u32);
         gone.into_iter().map(|asked| asked.block).collect()

@@ -193,7 +193,7 @@ impl Shard {
             if !self.hungry.contains(&socket) {
                 self.hungry.push_back(socket);
             }
-            self.reclaim(now, id);
+            self.reclaim(now, id, ops);
         }
         if more {
             self.queue_asking(socket);
@@ -205,7 +205,7 @@ impl Shard {
 
     /// There is no memory: gives up the piece of a torrent for which nobody has delivered anything for the longest, if
     /// that is long. Whoever has its missing blocks may be gone or choke us for hours.
-    fn reclaim(&mut self, now: Time, id: TorrentId) {
+    fn reclaim(&mut self, now: Time, id: TorrentId, ops: &mut Vec<Op>) {
         let Some(fetching) = self.torrents.fetching(id) else {
             return;
         };
@@ -217,11 +217,11 @@ impl Shard {
             return;
         };
         let piece = *piece;
-        self.drop_piece(id, piece);
+        self.drop_piece(now, id, piece, ops);
     }
 
-    /// Forgets what came of a piece that is not whole.
-    pub(crate) fn drop_piece(&mut self, id: TorrentId, piece: PieceIndex) {
+    /// Forgets what came of a piece that is not whole, and takes back what is asked of it.
+    pub(crate) fn drop_piece(&mut self, now: Time, id: TorrentId, piece: PieceIndex, ops: &mut Vec<Op>) {
         let Some(fetching) = self.torrents.fetching(id) else {
             return;
         };
@@ -231,13 +231,31 @@ impl Shard {
         fetching.picker.lost(piece);
         fetching.arriving.retain(|(arriving, _)| *arriving != piece);
         self.buffers.release(in_hand.buffer, &mut self.cache);
-        // The rest of a block must not land in the buffer that its piece gets next: the first part is gone.
         let peers = self.torrents.get(id).map(|active| active.peers.clone());
         for socket in peers.unwrap_or_default() {
-            let download = self.peers.download(socket);
-            if let Some(incoming) = download.and_then(|download| download.incoming.as_mut()) {
-                incoming.wanted &= incoming.block.piece() != piece;
-            }
+            self.take_piece_back(now, socket, piece, ops);
+        }
+    }
+
+    /// Nothing of a piece is wanted of a peer any more.
+    fn take_piece_back(&mut self, now: Time, socket: Socket, piece: PieceIndex, ops: &mut Vec<Op>) {
+        let Some(conversation) = self.peers.talking(socket) else {
+            return;
+        };
+        let Some(download) = conversation.download.as_mut() else {
+            return;
+        };
+        // The rest of a block must not land in the buffer that its piece gets next: the first part is gone.
+        if let Some(incoming) = download.incoming.as_mut() {
+            incoming.wanted &= incoming.block.piece() != piece;
+        }
+        let blocks = download.take_back(|block| block.piece() == piece);
+        for block in &blocks {
+            Message::Cancel((*block).into()).encode(&mut conversation.outbox);
+        }
+        if !blocks.is_empty() {
+            self.queue_asking(socket);
+            self.send_next(now, socket, ops);
         }
     }
 
@@ -293,7 +311,7 @@ impl Shard {
         let Some(download) = conversation.download.as_mut() else {
             return Vec::new();
         };
-        let blocks = download.take_back();
+        let blocks = download.take_back(|_| true);
         let Some(fetching) = self.torrents.fetching(id) else {
             return blocks;
         };

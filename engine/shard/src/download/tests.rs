@@ -106,7 +106,7 @@ fn what_is_taken_back_leaves_the_block_that_is_arriving_and_may_still_come() {
         len: 7,
         wanted: true,
     });
-    let gone = download.take_back();
+    let gone = download.take_back(|_| true);
     assert_eq!(gone.len(), 15);
     assert!(!gone.contains(&block(3)));
     assert_eq!(download.asked.len(), 1);

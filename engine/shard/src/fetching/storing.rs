@@ -403,7 +403,7 @@ impl Shard {
         for socket in peers {
             self.cancel_all(now, socket, ops);
         }
-        self.drop_unfinished(id);
+        self.drop_unfinished(now, id, ops);
         let path = self.files.get(key).map(|entry| entry.path.clone());
         let path = path.expect("the files of a torrent last as long as it");
         self.tell(Event::TorrentPaused {
@@ -416,7 +416,7 @@ impl Shard {
     }
 
     /// Gives up pieces of which blocks are missing.
-    fn drop_unfinished(&mut self, id: TorrentId) {
+    fn drop_unfinished(&mut self, now: Time, id: TorrentId, ops: &mut Vec<Op>) {
         let Some(fetching) = self.torrents.fetching(id) else {
             return;
         };
@@ -427,7 +427,7 @@ impl Shard {
             .map(|(piece, _)| *piece)
             .collect();
         for piece in unfinished {
-            self.drop_piece(id, piece);
+            self.drop_piece(now, id, piece, ops);
         }
     }
 

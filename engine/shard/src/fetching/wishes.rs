@@ -111,12 +111,12 @@ impl Shard {
             self.review_interest(now, socket, ops);
         }
         self.call_at = Some(now);
-        self.drop_unwanted(id);
+        self.drop_unwanted(now, id, ops);
         self.finish_if_done(id);
     }
 
     /// Pieces that are skipped since they were begun give their memory back, but for those that are whole.
-    fn drop_unwanted(&mut self, id: TorrentId) {
+    fn drop_unwanted(&mut self, now: Time, id: TorrentId, ops: &mut Vec<Op>) {
         let Some(fetching) = self.torrents.fetching(id) else {
             return;
         };
@@ -126,7 +126,7 @@ impl Shard {
         });
         let unwanted: Vec<PieceIndex> = unwanted.map(|(piece, _)| *piece).collect();
         for piece in unwanted {
-            self.drop_piece(id, piece);
+            self.drop_piece(now, id, piece, ops);
         }
     }
 

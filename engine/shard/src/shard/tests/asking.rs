@@ -327,6 +327,17 @@ fn a_piece_in_progress_that_is_skipped_does_not_keep_the_rest_from_being_finishe
 }
 
 #[test]
+fn what_is_asked_of_a_piece_that_is_given_up_is_taken_back() {
+    let mut swarm = Swarm::new(8, PIECE, &[LEN, LEN]);
+    let seed = swarm.seed(0, true, 0..1);
+    assert_eq!(under_way(&mut swarm, seed), 16);
+    swarm.command(prioritise(&[Priority::Skip, Priority::Normal]));
+    assert_eq!(under_way(&mut swarm, seed), 0);
+    assert!(swarm.said(seed).contains(&Said::Cancel(block(0, 15))));
+    swarm.check_nothing_leaks();
+}
+
+#[test]
 fn a_limit_lets_as_much_be_asked_for_in_a_second_as_it_says() {
     const LIMIT: u64 = 1 << 20;
     let mut swarm = Swarm::new(32, PIECE, &[64 * LEN]);
