@@ -76,9 +76,11 @@ struct Side {
     /// Since when the peer has each piece.
     peer_has: Vec<Option<Time>>,
     requests_max: usize,
-    /// What was asked for, when.
-    asked: BTreeMap<Block, Time>,
-    /// When a block came last.
+    /// What was asked for.
+    asked: BTreeSet<Block>,
+    /// What was taken back once: a reject of it may be an answer to either request if it is asked for again.
+    taken_back: BTreeSet<Block>,
+    /// When a block came last, or when something was asked for while nothing was.
     heard_at: Time,
     interested: bool,
     /// What the peer asked for, how often.
@@ -257,7 +259,8 @@ impl Side {
             allowed: BTreeSet::new(),
             peer_has: Vec::new(),
             requests_max: REQUESTS_DEFAULT,
-            asked: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            taken_back: BTreeSet::new(),
             heard_at: Time::ZERO,
             interested: false,
             wanted: BTreeMap::new(),
@@ -299,9 +302,7 @@ impl Side {
 
     /// Whether this block may still come from the peer.
     fn awaits(&self, now: Time, block: Block) -> bool {
-        self.asked
-            .get(&block)
-            .is_some_and(|at| now.since((*at).max(self.heard_at)) < OVERDUE_AFTER)
+        self.asked.contains(&block) && now.since(self.heard_at) < OVERDUE_AFTER
     }
 
     fn hears(&mut self, now: Time, enrolled: &BTreeMap<IpAddr, Rc<[Rc<Torrent>]>>, honest: bool) {
@@ -417,9 +418,12 @@ impl Side {
             "more than {} requests are outstanding: {who:?}",
             self.requests_max
         );
-        let before = self.asked.insert(block, now);
+        if self.asked.is_empty() {
+            self.heard_at = now;
+        }
+        let news = self.asked.insert(block);
         assert!(
-            before.is_none() || !self.is_daemon,
+            news || !self.is_daemon || self.taken_back.contains(&block),
             "{block:?} is asked for twice: {who:?}"
         );
         holding.begun.insert(block.piece);
@@ -473,7 +477,10 @@ impl Side {
                 self.answers(Block { piece, offset, len });
             }
             Message::Reject(block) => self.answers(block),
-            Message::Cancel(block) => drop(self.asked.remove(&block)),
+            Message::Cancel(block) => {
+                self.asked.remove(&block);
+                self.taken_back.insert(block);
+            }
             _ => {}
         }
     }
