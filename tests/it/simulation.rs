@@ -92,6 +92,16 @@ fn what_fetching_got_wrong_stays_fixed() {
             6,
             "the rest of a block that was dropped in a pause landed in the next buffer of its piece",
         ),
+        (
+            Preset::Swarm,
+            76,
+            "a seed that refused was asked again at once and kept a piece that nobody else might join",
+        ),
+        (
+            Preset::Swarm,
+            115,
+            "two of those kept the last block from everybody else, for ever",
+        ),
     ] {
         check_exchange(preset, seed);
     }
