@@ -125,6 +125,17 @@ pub(crate) enum FileRead {
     Not,
 }
 
+impl SomeFindings {
+    /// What each file was while it was read; nothing for those that were not.
+    pub(crate) fn stamps(&self) -> Vec<Option<FileStamp>> {
+        let stamp = |read: &Option<FileRead>| match read {
+            Some(FileRead::As(stamp)) => Some(*stamp),
+            Some(FileRead::Not) | None => None,
+        };
+        self.files.iter().map(stamp).collect()
+    }
+}
+
 /// Checks the pieces for which `wanted` is true, in files that are at these paths.
 pub(crate) fn check_pieces(
     metainfo: &Metainfo,

@@ -20,7 +20,7 @@ pub(crate) enum Message {
     /// Something happened on the core.
     Happened(Event),
     /// The thread panicked: a rule of our own is broken, and its torrents are not served any more.
-    Broken,
+    Broken(usize),
 }
 
 /// What a core's thread is asked for.
@@ -68,7 +68,7 @@ impl Published {
 pub(crate) fn spawn(parts: Parts) -> std::io::Result<JoinHandle<()>> {
     let name = format!("shoal-core-{}", parts.kernel.core);
     thread::Builder::new().name(name).spawn(move || {
-        let _alarm = Alarm(parts.messages.clone());
+        let _alarm = Alarm(parts.messages.clone(), parts.kernel.core);
         // A CPU that was taken away meanwhile (a cpuset that shrank) leaves the thread where it is.
         core_affinity::set_for_current(core_affinity::CoreId { id: parts.cpu });
         let kernel = match Kernel::new(parts.kernel) {
@@ -122,12 +122,12 @@ fn run(
 }
 
 /// Tells the session if the thread unwinds.
-struct Alarm(Sender<Message>);
+struct Alarm(Sender<Message>, usize);
 
 impl Drop for Alarm {
     fn drop(&mut self) {
         if thread::panicking() {
-            let _ = self.0.send(Message::Broken);
+            let _ = self.0.send(Message::Broken(self.1));
         }
     }
 }

@@ -6,14 +6,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crossbeam::channel::Receiver;
+use crossbeam::channel::{Receiver, RecvTimeoutError};
 use shoal_proto::info_hash::InfoHash;
 use shoal_proto::layout::{FileIndex, PieceIndex};
 use shoal_world::FileStamp;
 
 use crate::state::{Saved, Store};
 use crate::torrent::{Shared, TorrentEvent};
+
+/// How often it is tried again to write what could not be written.
+const SAVE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What the saver is told.
 pub(crate) enum Deed {
@@ -45,14 +49,22 @@ pub(crate) struct Begun {
     pub(crate) changed: bool,
     /// To be told when it is written.
     pub(crate) finished: bool,
+    /// It was told that it cannot be written.
+    pub(crate) lost: bool,
 }
 
 /// Ends when nobody can tell anything any more.
 pub(crate) fn run(hears: &Receiver<Deed>) {
     let mut torrents: BTreeMap<InfoHash, Begun> = BTreeMap::new();
-    while let Ok(first) = hears.recv() {
+    loop {
+        let unsaved = torrents.values().any(|torrent| torrent.changed);
+        let first = match hears.recv_timeout(if unsaved { SAVE_AGAIN_AFTER } else { Duration::MAX }) {
+            Ok(first) => Some(first),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         let mut ended = Vec::new();
-        for deed in std::iter::once(first).chain(hears.try_iter()) {
+        for deed in first.into_iter().chain(hears.try_iter()) {
             note(&mut torrents, deed, &mut ended);
         }
         save(&mut torrents);
@@ -98,31 +110,44 @@ fn note(torrents: &mut BTreeMap<InfoHash, Begun>, deed: Deed, ended: &mut Vec<In
     }
 }
 
-/// Writes what changed, one transaction for each store.
+/// Writes what changed, one transaction for each store. What cannot be written is tried again.
 fn save(torrents: &mut BTreeMap<InfoHash, Begun>) {
-    while let Some(store) = torrents
-        .values()
-        .find(|torrent| torrent.changed)
-        .map(|torrent| Arc::clone(&torrent.store))
-    {
-        let ours = |torrent: &Begun| torrent.changed && Arc::ptr_eq(&torrent.store, &store);
-        let batch: Vec<(InfoHash, Saved)> = torrents
+    let mut stores: Vec<Arc<Store>> = Vec::new();
+    for torrent in torrents.values().filter(|torrent| torrent.changed) {
+        if !stores.iter().any(|store| Arc::ptr_eq(store, &torrent.store)) {
+            stores.push(Arc::clone(&torrent.store));
+        }
+    }
+    for store in stores {
+        let mut ours: Vec<(InfoHash, &mut Begun)> = torrents
+            .iter_mut()
+            .filter(|(_, torrent)| torrent.changed && Arc::ptr_eq(&torrent.store, &store))
+            .map(|(info_hash, torrent)| (*info_hash, torrent))
+            .collect();
+        let batch: Vec<(InfoHash, Saved)> = ours
             .iter()
-            .filter(|(_, torrent)| ours(torrent))
             .map(|(info_hash, torrent)| (*info_hash, torrent.saved.clone()))
             .collect();
         let result = store.save(&batch);
-        for (info_hash, _) in batch {
-            let Some(torrent) = torrents.get_mut(&info_hash) else {
-                continue;
-            };
-            torrent.changed = false;
-            if let Err(error) = &result {
-                torrent.shared.tell(TorrentEvent::StateLost(error.to_string()));
+        for (_, torrent) in &mut ours {
+            torrent.saved_or_not(result.as_ref().err().map(ToString::to_string));
+        }
+    }
+}
+
+impl Begun {
+    /// It was written, or not, and why.
+    fn saved_or_not(&mut self, error: Option<String>) {
+        let Some(error) = error else {
+            self.changed = false;
+            self.lost = false;
+            if std::mem::take(&mut self.finished) {
+                self.shared.tell(TorrentEvent::Finished);
             }
-            if std::mem::take(&mut torrent.finished) {
-                torrent.shared.tell(TorrentEvent::Finished);
-            }
+            return;
+        };
+        if !std::mem::replace(&mut self.lost, true) {
+            self.shared.tell(TorrentEvent::StateLost(error));
         }
     }
 }

@@ -32,11 +32,12 @@ use shoal_uring::{Mailbox, Refused, descriptors, listen};
 use shoal_world::{CoreIndex, EXTENT_LEN, FileStamp};
 use thiserror::Error;
 
-use crate::check::check;
+use crate::check::check_pieces;
 use crate::config::{Auto, Config, Limit, LimitsCount, UploadSlots};
 use crate::core::{self, Message, Parts, Published, Request};
 use crate::machine::CpuMissing;
 use crate::saver::{self, Begun, Deed};
+use crate::storage::Place;
 use crate::torrent::{Fetching, Shared, Torrent, TorrentEvent};
 
 /// Requests that wait for a core at most. Adding the next torrent waits meanwhile.
@@ -286,6 +287,7 @@ impl Session {
             .spawn(move || saver::run(&hears_deeds))?;
         let control = Control {
             hears,
+            cores: cores.len() as u16,
             deeds: deeds.clone(),
             tells,
             tell_stopped,
@@ -321,7 +323,7 @@ impl Session {
         match addition.into() {
             Addition::Seeding(seeding) => {
                 let paths = paths_of(&seeding);
-                self.place(seeding, paths, None, |_| {})
+                self.place(seeding, paths, None, None, |_| {})
             }
             Addition::Fetching(fetching) => self.add_fetching(*fetching),
         }
@@ -330,7 +332,7 @@ impl Session {
     fn add_fetching(&self, fetching: Fetching) -> Result<Torrent, AddError> {
         let Fetching {
             metainfo,
-            root,
+            place,
             wishes,
             paths,
             have,
@@ -350,11 +352,11 @@ impl Session {
         };
         let seeding = Seeding {
             metainfo,
-            data: root,
+            data: place.root.clone(),
             have,
             stamps,
         };
-        let torrent = self.place(seeding, paths, Some(fetch), |shared| {
+        let torrent = self.place(seeding, paths, Some(place), Some(fetch), |shared| {
             let begun = Begun {
                 shared: Arc::clone(shared),
                 store,
@@ -363,6 +365,7 @@ impl Session {
                 saved,
                 changed: false,
                 finished: false,
+                lost: false,
             };
             // The saver lives as long as the session.
             let _ = self.deeds.send(Deed::Begun(Box::new(begun)));
@@ -377,6 +380,7 @@ impl Session {
         &self,
         seeding: Seeding,
         paths: Vec<PathBuf>,
+        place: Option<Place>,
         fetch: Option<Fetch>,
         begin: impl FnOnce(&Arc<Shared>),
     ) -> Result<Torrent, AddError> {
@@ -384,7 +388,7 @@ impl Session {
         let owner = Shard::owner(&info_hash, self.cores.len() as u16);
         let core = self.cores[usize::from(owner.0)].clone();
         let command = Command::Add(Box::new(for_shard(&seeding, &paths, fetch)));
-        let shared = Shared::new(Arc::clone(&seeding.metainfo), paths, seeding.have.clone());
+        let shared = Shared::new(Arc::clone(&seeding.metainfo), paths, place, seeding.have.clone());
         let shared = Arc::new(shared);
         match lock(&self.catalogue).entry(info_hash) {
             btree_map::Entry::Occupied(_) => return Err(AddError::Duplicate(info_hash)),
@@ -429,6 +433,7 @@ impl Session {
     /// Closes every connection, makes durable what was written, and ends all threads; it takes at most ten seconds.
     pub fn stop(self) {
         self.stopping.store(true, Ordering::Relaxed);
+        let ends = Ends(Arc::clone(&self.catalogue));
         let until = Instant::now() + STOP_WITHIN;
         let asked = self
             .cores
@@ -440,9 +445,7 @@ impl Session {
                 return;
             }
         }
-        for listed in lock(&self.catalogue).values() {
-            listed.shared.end();
-        }
+        drop(ends);
         drop(self.cores);
         drop(self.deeds);
         // They end when the last core's thread has dropped its side; one that hangs in the kernel is left behind.
@@ -452,9 +455,22 @@ impl Session {
     }
 }
 
+/// Ends the waiting of whoever has a handle, however a stop ends.
+struct Ends(Catalogue);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        for listed in lock(&self.0).values() {
+            listed.shared.end();
+        }
+    }
+}
+
 /// The control thread.
 struct Control {
     hears: Receiver<Message>,
+    /// How many there are.
+    cores: u16,
     /// To the saver.
     deeds: Sender<Deed>,
     tells: Sender<Event>,
@@ -470,7 +486,8 @@ impl Control {
         for message in &self.hears {
             match message {
                 Message::Happened(event) => self.happened(event),
-                Message::Broken => {
+                Message::Broken(core) => {
+                    self.end_all_of(core);
                     let _ = self.tells.send(Event::CoreBroken);
                     let _ = self.tell_stopped.send(());
                 }
@@ -534,6 +551,15 @@ impl Control {
 }
 
 impl Control {
+    /// Nothing more will happen to the torrents of a core that is gone.
+    fn end_all_of(&self, core: usize) {
+        for (info_hash, listed) in lock(&self.catalogue).iter() {
+            if usize::from(Shard::owner(info_hash, self.cores).0) == core {
+                listed.shared.end();
+            }
+        }
+    }
+
     fn with(&self, info_hash: InfoHash, act: impl FnOnce(&Shared)) {
         let shared = lock(&self.catalogue)
             .get(&info_hash)
@@ -573,7 +599,7 @@ impl Verifier {
             let Some(Listed { seeding, shared }) = listed else {
                 continue;
             };
-            let Some(command) = self.verify(&seeding, file) else {
+            let Some(command) = self.verify(&shared, file) else {
                 return;
             };
             if let Command::TorrentVerified { .. } = command {
@@ -592,14 +618,18 @@ impl Verifier {
     }
 
     /// What the shard is to do about a torrent. `None`: the session stops.
-    fn verify(&self, seeding: &Seeding, file: FileIndex) -> Option<Command> {
-        let info_hash = seeding.metainfo.info_hash();
+    fn verify(&self, shared: &Shared, file: FileIndex) -> Option<Command> {
+        let info_hash = shared.metainfo.info_hash();
         let watch = |_done: u64| match self.stopping.load(Ordering::Relaxed) {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
-        let findings = check(&seeding.metainfo, &seeding.data, &self.scan, &watch).ok()?;
-        let lost = seeding.have.present().any(|piece| !findings.have.has(piece));
+        // What was fetched since it was added counts as well.
+        let have = shared.have();
+        let pieces = shared.metainfo.layout().piece_indices();
+        let wanted: Vec<bool> = pieces.map(|piece| have.has(piece)).collect();
+        let findings = check_pieces(&shared.metainfo, &shared.paths, &wanted, &self.scan, &watch).ok()?;
+        let lost = have.present().any(|piece| !findings.have.has(piece));
         Some(if lost {
             Command::FileRefuted { info_hash, file }
         } else {
@@ -622,7 +652,7 @@ fn await_start(cores: &[Core], hears: &Receiver<Message>) -> Result<(), StartErr
             }
             Ok(Message::Started(Err(refused))) => StartError::Refused(refused),
             Ok(Message::Happened(_)) => continue,
-            Ok(Message::Broken) | Err(RecvTimeoutError::Disconnected) => gone(io::ErrorKind::Other),
+            Ok(Message::Broken(_)) | Err(RecvTimeoutError::Disconnected) => gone(io::ErrorKind::Other),
             Err(RecvTimeoutError::Timeout) => gone(io::ErrorKind::TimedOut),
         };
         for core in cores {

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{self, Receiver, Sender};
+use crossbeam::channel::{self, Receiver, Sender, TrySendError};
 use shoal_proto::bitfield::Bitfield;
 use shoal_proto::info_hash::InfoHash;
 use shoal_proto::layout::{FileIndex, PieceIndex};
@@ -33,6 +33,9 @@ use crate::session::{AddError, Core};
 use crate::state::{Saved, StateError, Store};
 use crate::storage::{self, Place, StorageError};
 
+/// Events of one torrent that wait to be heard: hours of a disk that is full and has room again every few seconds.
+const EVENTS_LEN_MAX: usize = 1_024;
+
 /// What is wanted of a torrent.
 #[derive(Clone, Debug, Default)]
 pub struct Wishes {
@@ -46,7 +49,7 @@ pub struct Wishes {
 #[derive(Debug)]
 pub struct Fetching {
     pub(crate) metainfo: Arc<Metainfo>,
-    pub(crate) root: PathBuf,
+    pub(crate) place: Place,
     pub(crate) wishes: Wishes,
     pub(crate) paths: Vec<PathBuf>,
     pub(crate) have: Bitfield,
@@ -69,6 +72,17 @@ pub enum BeginError {
     /// It was asked to stop.
     #[error("stopped before it was known what is there")]
     Cancelled,
+}
+
+/// Why something else cannot be wanted of a torrent.
+#[derive(Debug, Error)]
+pub enum WishError {
+    /// Files cannot be made.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The core that fetches it is gone.
+    #[error(transparent)]
+    Core(#[from] AddError),
 }
 
 impl From<Cancelled> for BeginError {
@@ -115,7 +129,7 @@ impl Fetching {
         store.save(&[(info_hash, saved.clone())])?;
         Ok(Fetching {
             metainfo,
-            root: place.root,
+            place,
             wishes,
             paths: prepared.paths,
             have: found.have,
@@ -157,6 +171,8 @@ pub enum TorrentEvent {
 pub(crate) struct Shared {
     pub(crate) metainfo: Arc<Metainfo>,
     pub(crate) paths: Vec<PathBuf>,
+    /// Where it is fetched to, if it is.
+    place: Option<Place>,
     tells: Sender<TorrentEvent>,
     hears: Receiver<TorrentEvent>,
     progress: Mutex<Progress>,
@@ -174,11 +190,17 @@ struct Progress {
 }
 
 impl Shared {
-    pub(crate) fn new(metainfo: Arc<Metainfo>, paths: Vec<PathBuf>, have: Bitfield) -> Shared {
-        let (tells, hears) = channel::unbounded();
+    pub(crate) fn new(
+        metainfo: Arc<Metainfo>,
+        paths: Vec<PathBuf>,
+        place: Option<Place>,
+        have: Bitfield,
+    ) -> Shared {
+        let (tells, hears) = channel::bounded(EVENTS_LEN_MAX);
         Shared {
             metainfo,
             paths,
+            place,
             tells,
             hears,
             progress: Mutex::new(Progress {
@@ -197,12 +219,17 @@ impl Shared {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The pieces that are verified and on disk.
+    pub(crate) fn have(&self) -> Bitfield {
+        self.lock().have.clone()
+    }
+
     pub(crate) fn piece_written(&self, piece: PieceIndex) {
         self.lock().have.set(piece);
         self.changed.notify_all();
     }
 
-    /// Tells whoever has a handle. A few events wait for each torrent, so the channel needs no bound.
+    /// Tells whoever has a handle. When nobody listens the oldest events go: what counts in the end is kept beside them.
     pub(crate) fn tell(&self, event: TorrentEvent) {
         let mut progress = self.lock();
         match event {
@@ -212,8 +239,11 @@ impl Shared {
         }
         drop(progress);
         self.changed.notify_all();
-        // This side holds both ends.
-        let _ = self.tells.send(event);
+        let mut event = event;
+        while let Err(TrySendError::Full(refused)) = self.tells.try_send(event) {
+            event = refused;
+            let _ = self.hears.try_recv();
+        }
     }
 
     /// Nothing more will happen.
@@ -248,7 +278,7 @@ impl Torrent {
 
     /// The pieces that are verified and on disk.
     pub fn have(&self) -> Bitfield {
-        self.shared.lock().have.clone()
+        self.shared.have()
     }
 
     /// Whether everything that is wanted is there and durable.
@@ -282,25 +312,35 @@ impl Torrent {
         self.core.command(Command::Connect { info_hash, addresses })
     }
 
-    /// Wants its files so much from now on. Files that were not wanted so far are made as they are written.
+    /// Wants its files so much from now on. Files that were not wanted so far are made first. Of a torrent that is only
+    /// served nothing is wanted.
     ///
     /// # Errors
-    /// The core that fetches it is gone.
+    /// Files cannot be made, or the core that fetches the torrent is gone.
     ///
     /// # Panics
     /// When there is not one priority for each file.
-    pub fn set_priorities(&self, priorities: Vec<Priority>) -> Result<(), AddError> {
+    pub fn set_priorities(&self, priorities: Vec<Priority>) -> Result<(), WishError> {
         assert_eq!(
             priorities.len(),
             self.shared.metainfo.files().len(),
             "a priority for every file"
         );
+        let Some(place) = &self.shared.place else {
+            return Ok(());
+        };
+        let wanted: Vec<bool> = priorities
+            .iter()
+            .map(|priority| *priority != Priority::Skip)
+            .collect();
+        storage::prepare(&self.shared.metainfo, place, &wanted)?;
         self.shared.lock().finished = false;
         let info_hash = self.info_hash();
         self.core.command(Command::Prioritise {
             info_hash,
             priorities,
-        })
+        })?;
+        Ok(())
     }
 
     /// Limits its rates from now on, in bytes a second, besides the limits of the session.

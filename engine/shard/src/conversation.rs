@@ -421,7 +421,8 @@ impl Listener<'_> {
                 fetching.picker.peer_joined(&bits);
             }
             if let Some(seeding) = self.torrent.super_seeding.as_deref_mut() {
-                bits.present().for_each(|piece| seeding.seen(self.socket, piece));
+                let fresh = bits.present().filter(|piece| !download.pieces.has(*piece));
+                fresh.for_each(|piece| seeding.seen(self.socket, piece));
             }
             download.pieces = bits;
             self.review = true;

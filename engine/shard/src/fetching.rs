@@ -28,7 +28,7 @@ pub(crate) use self::blame::{Banned, Blame};
 pub(crate) use self::landing::Landed;
 pub(crate) use self::storing::{Durability, Paused, WriteUnderWay};
 use crate::buffers::{BufferId, Cut, Stage};
-use crate::limits::IDLE_PIECE_AFTER;
+use crate::limits::{ASKING_OUTBOX_LEN_MAX, IDLE_PIECE_AFTER};
 use crate::picker::{Asker, Picker};
 use crate::shard::Shard;
 use crate::throttle::{Gate, Throttles};
@@ -125,7 +125,12 @@ impl Shard {
             return;
         };
         let room = download.room(now);
-        if fetching.paused.is_some() || !download.interested || room == 0 {
+        // A peer that does not read what it was asked is not asked for more.
+        if conversation.outbox.len() > ASKING_OUTBOX_LEN_MAX
+            || fetching.paused.is_some()
+            || !download.interested
+            || room == 0
+        {
             return;
         }
         if download.choked && download.allowed.is_empty() {
@@ -193,7 +198,7 @@ impl Shard {
             if !self.hungry.contains(&socket) {
                 self.hungry.push_back(socket);
             }
-            self.reclaim(now, id, ops);
+            self.reclaim(now, ops);
         }
         if more {
             self.queue_asking(socket);
@@ -203,21 +208,26 @@ impl Shard {
         }
     }
 
-    /// There is no memory: gives up the piece of a torrent for which nobody has delivered anything for the longest, if
+    /// There is no memory: gives up the piece, of any torrent, for which nobody has delivered anything for the longest, if
     /// that is long. Whoever has its missing blocks may be gone or choke us for hours.
-    fn reclaim(&mut self, now: Time, id: TorrentId, ops: &mut Vec<Op>) {
-        let Some(fetching) = self.torrents.fetching(id) else {
-            return;
-        };
-        let idle = fetching.buffers.iter().filter(|(_, in_hand)| {
-            let fills = matches!(self.buffers.get(in_hand.buffer).stage, Stage::Filling);
-            fills && now.since(in_hand.touched_at) >= IDLE_PIECE_AFTER
-        });
-        let Some((piece, _)) = idle.min_by_key(|(_, in_hand)| in_hand.touched_at) else {
-            return;
-        };
-        let piece = *piece;
-        self.drop_piece(now, id, piece, ops);
+    fn reclaim(&mut self, now: Time, ops: &mut Vec<Op>) {
+        let mut oldest: Option<(Time, TorrentId, PieceIndex)> = None;
+        for id in self.torrents.ids_fetching() {
+            let Some(fetching) = self.torrents.fetching(id) else {
+                continue;
+            };
+            let idle = fetching.buffers.iter().filter(|(_, in_hand)| {
+                let fills = matches!(self.buffers.get(in_hand.buffer).stage, Stage::Filling);
+                fills && now.since(in_hand.touched_at) >= IDLE_PIECE_AFTER
+            });
+            let here = idle
+                .map(|(piece, in_hand)| (in_hand.touched_at, id, *piece))
+                .min();
+            oldest = [oldest, here].into_iter().flatten().min();
+        }
+        if let Some((_, id, piece)) = oldest {
+            self.drop_piece(now, id, piece, ops);
+        }
     }
 
     /// Forgets what came of a piece that is not whole, and takes back what is asked of it.

@@ -40,6 +40,10 @@ pub(crate) const OUTBOX_LEN_MAX: usize = 60_000 + PIECES_MAX as usize / 8;
 /// exceeds it is rejected, and asked for again.
 pub(crate) const METADATA_REQUESTS_MAX: usize = 16;
 
+/// Control messages that wait when something more is asked for: 960 requests, which a socket takes at once from a peer that
+/// reads.
+pub(crate) const ASKING_OUTBOX_LEN_MAX: usize = 16 * 1024;
+
 /// Requests refused in a row before the peer is disconnected: ten times what any client keeps outstanding, so it
 /// ignores what it is told.
 pub(crate) const REFUSED_MAX: u32 = 20_000;

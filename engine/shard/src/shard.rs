@@ -200,7 +200,7 @@ impl Shard {
                 info_hash,
                 download,
                 upload,
-            } => self.limit(info_hash, download, upload),
+            } => self.limit(now, info_hash, download, upload),
             Command::SuperSeed { info_hash, on } => self.super_seed(now, info_hash, on, ops),
             Command::Remove { info_hash } => self.remove(now, info_hash, ops),
             Command::Stop => self.stop(now, ops),

@@ -51,6 +51,8 @@ impl Throttle {
         // A limit of nothing at all would never open again; a byte a second is as good.
         let value = bytes_per_s.map_or(0, |limit| limit.max(1));
         self.bytes_per_s.store(value, Ordering::Relaxed);
+        // What was owed at the rate before does not bind the new one.
+        self.paid_at_ns.store(0, Ordering::Relaxed);
     }
 
     fn limit(&self) -> Option<u64> {
@@ -200,13 +202,20 @@ impl Shard {
         }
     }
 
-    pub(crate) fn limit(&mut self, info_hash: InfoHash, download: Option<u64>, upload: Option<u64>) {
+    pub(crate) fn limit(
+        &mut self,
+        now: Time,
+        info_hash: InfoHash,
+        download: Option<u64>,
+        upload: Option<u64>,
+    ) {
         let Some(id) = self.torrents.find(info_hash) else {
             return;
         };
         if let Some(active) = self.torrents.active(id) {
             active.throttles.download.set(download);
             active.throttles.upload.set(upload);
+            self.opens_at = self.opens_at.map(|_| now);
         }
     }
 }

@@ -192,7 +192,7 @@ fn nothing_is_guessed_from_the_look_of_a_value() {
          requests_per_peer_max: 1_000\nidle_timeout: !!str 5m\n",
         &[
             "1:10: `io_mode` is `no`; it takes auto, direct or buffered",
-            "2:15: `upload_slots` is `on`; it takes a whole number from 1 to 1000000, or unlimited",
+            "2:15: `upload_slots` is `on`; it takes a whole number from 1 to 1000000, or unlimited or by-rate",
             "3:12: `peers_max` is `1e9`; it takes a whole number from 1 to 1000000",
             "4:18: `hashing_threads` is `017`; it takes a whole number from 1 to 1024, or auto",
             "5:17: `files_open_max` is `0x100`; it takes a whole number from 16 to 1000000",

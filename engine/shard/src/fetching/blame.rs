@@ -229,6 +229,7 @@ impl Shard {
             blame.suspects.insert(piece, suspects);
         }
         self.buffers.release(buffer, &mut self.cache);
+        self.finish_if_done(id);
         liar.into_iter().collect()
     }
 

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shoal_proto::digest::Digest;
-use shoal_proto::layout::{FileIndex, PieceIndex};
+use shoal_proto::layout::{FileExtent, FileIndex, PieceIndex};
 use shoal_proto::message::Message;
 use shoal_world::{Errno, Extent, File, FileStamp, Op, PAGE_LEN, Part, Refusal, Socket, Time};
 
@@ -646,21 +646,42 @@ impl Shard {
         let news = !std::mem::replace(&mut fetching.finished, true);
         if complete {
             active.fetching = None;
-            let keys: Vec<FileKey> = active.files.iter().map(|place| place.key).collect();
-            for key in keys {
-                if let Some(entry) = self.files.get(key) {
-                    entry.trust = match entry.trust {
-                        Trust::Ours(Some(stamp)) => Trust::Verified(stamp),
-                        Trust::Ours(None) => Trust::Vouched,
-                        other => other,
-                    };
-                }
-            }
             self.completed.push(id);
         }
+        self.settle_whole_files(id);
         if news {
             self.tell(Event::TorrentFinished { info_hash });
             self.say_upload_only(id);
+        }
+    }
+
+    /// Files of which nothing is missing are not written any more: from here on they are what they were when they were
+    /// looked at, like those that are only served.
+    fn settle_whole_files(&mut self, id: TorrentId) {
+        let Some(active) = self.torrents.get(id) else {
+            return;
+        };
+        let is_whole = |file: FileExtent| {
+            let length = u64::from(active.layout.piece_length());
+            let pieces = file.start / length..(file.start + file.len).div_ceil(length);
+            pieces
+                .filter_map(|piece| active.layout.piece(piece as u32))
+                .all(|piece| active.have.has(piece))
+        };
+        let whole: Vec<FileKey> = active
+            .layout
+            .files()
+            .filter(|(_, file)| is_whole(*file))
+            .map(|(index, _)| active.files[index.index()].key)
+            .collect();
+        for key in whole {
+            if let Some(entry) = self.files.get(key) {
+                entry.trust = match entry.trust {
+                    Trust::Ours(Some(stamp)) => Trust::Verified(stamp),
+                    Trust::Ours(None) => Trust::Vouched,
+                    other => other,
+                };
+            }
         }
     }
 

@@ -72,6 +72,9 @@ impl Shard {
                 fetching.picker.set_priority(piece, priority);
             }
             fetching.finished = false;
+        } else {
+            // Everything is there already: the owner waits for the answer all the same.
+            self.tell(Event::TorrentFinished { info_hash });
         }
         self.wishes_changed(now, id, ops);
     }
@@ -144,7 +147,8 @@ impl Shard {
     }
 }
 
-/// How much every piece is wanted: as much as the file in it that is wanted most. Padding wants nothing.
+/// How much every piece is wanted: as much as the file in it that is wanted most. A piece of
+/// nothing but padding is wanted as well: it costs the disk nothing, and completes the torrent.
 fn priorities_of(layout: &Layout, files: &[Priority]) -> Vec<(PieceIndex, Priority)> {
     assert_eq!(files.len(), layout.file_count(), "a priority for every file");
     let priority_of = |piece: PieceIndex| {

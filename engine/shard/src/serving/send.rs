@@ -270,6 +270,7 @@ impl Shard {
         }
         self.release_transmission(transmission, ops);
         self.queue_turn(socket);
+        self.queue_asking(socket);
         self.send_next(now, socket, ops);
     }
 
