@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use io_uring::{opcode, types};
-use shoal_world::{Access, Completion, CoreIndex, Errno, Gather, Op, Part, Socket};
+use shoal_world::{Access, Completion, CoreIndex, EXTENT_LEN, Errno, Gather, Op, Part, Socket};
 
 use super::datagrams::Datagrams;
 use super::{Kernel, Kind};
@@ -311,6 +311,10 @@ impl Kernel {
 
     fn begin_writing(&mut self, write: Transfer) {
         assert!(write.len > 0, "a write of nothing");
+        assert!(
+            u64::from(write.start) + u64::from(write.len) <= u64::from(EXTENT_LEN),
+            "a range outside its extent"
+        );
         self.files.starts(write.file);
         if let Some(gathered) = &mut self.gathered
             && gathered.join(&write, Arena::buffer_index)
