@@ -29,5 +29,6 @@ pub mod message;
 pub mod metadata;
 pub mod metainfo;
 pub mod peer_id;
+pub mod peer_priority;
 mod text;
 mod url;

@@ -12,7 +12,10 @@ use shoal_proto::info_hash::InfoHash;
 use shoal_world::{Errno, Gather, Op, Socket, Time};
 
 use crate::greeting::RESERVED;
-use crate::limits::{CALL_AGAIN_AFTER, CALL_DOUBLINGS_MAX, CALL_TIMEOUT, CALLS_MAX, CANDIDATES_MAX};
+use crate::limits::{
+    CALL_AGAIN_AFTER, CALL_DOUBLINGS_MAX, CALL_TIMEOUT, CALLS_MAX, CANDIDATES_MAX, TURNOVER_EVERY,
+    TURNOVER_PART,
+};
 use crate::peer::{Called, Peer, Transmission};
 use crate::shard::Shard;
 use crate::torrent::TorrentId;
@@ -131,6 +134,39 @@ impl Shard {
             active.candidates.insert(address);
         }
         self.call_at = Some(now);
+        self.turnover_at.get_or_insert(now + TURNOVER_EVERY);
+    }
+
+    /// Where connections are scarce and other addresses wait, the called peers that give least make room: a swarm is
+    /// larger than what one happened to meet first.
+    pub(crate) fn turn_over(&mut self, now: Time, ops: &mut Vec<Op>) {
+        if self.turnover_at.is_none_or(|at| at > now) {
+            return;
+        }
+        let fetched = self.torrents.ids_fetching();
+        self.turnover_at = (!fetched.is_empty()).then(|| now + TURNOVER_EVERY);
+        if self.peers.len() * 10 < self.settings.peers_max as usize * 9 {
+            return;
+        }
+        for id in fetched {
+            let Some(active) = self.torrents.get(id) else {
+                continue;
+            };
+            if active.candidates.due_at().is_none_or(|at| at > now) {
+                continue;
+            }
+            let rate = |socket: &Socket| {
+                let talking = self.peers.talking(*socket).filter(|talking| talking.called)?;
+                let download = talking.download.as_deref()?;
+                Some((download.rate.bytes_per_s(now), *socket))
+            };
+            let mut given: Vec<(u64, Socket)> = active.peers.iter().filter_map(rate).collect();
+            given.sort_unstable();
+            given.truncate(given.len().div_ceil(TURNOVER_PART));
+            for (_, socket) in given {
+                self.disconnect(now, socket, ops);
+            }
+        }
     }
 
     /// Calls addresses whose time has come.

@@ -5,6 +5,8 @@
 //! collected but copied to their pieces as they arrive (`fetching`). Requests wait in a queue of bounded length; what
 //! exceeds it, or comes while choked, is refused (BEP 6: by a reject; without it, by silence).
 
+use std::net::IpAddr;
+
 use shoal_proto::bitfield::Bitfield;
 use shoal_proto::extension::{ExtensionHandshake, HANDSHAKE_ID};
 use shoal_proto::layout::PieceIndex;
@@ -39,6 +41,8 @@ struct Listener<'a> {
     buffers: &'a PieceBuffers,
     landed: &'a mut Landed,
     now: Time,
+    /// Our address as the peer sees it.
+    your_ip: Option<IpAddr>,
     requests_max: usize,
     refused: u64,
     /// What the peer has or wants of us changed.
@@ -128,6 +132,7 @@ impl Shard {
             buffers: &self.buffers,
             landed,
             now,
+            your_ip: None,
             requests_max,
             refused: 0,
             review: false,
@@ -148,6 +153,7 @@ impl Shard {
             };
         }
         self.counters.refused += listener.refused;
+        self.our_ip = listener.your_ip.or(self.our_ip);
         listener.conversation.decoder = decoder;
         let heard = Heard {
             review: listener.review,
@@ -603,6 +609,7 @@ impl Listener<'_> {
         if let Some(client) = handshake.client {
             self.conversation.client = Some(client.into());
         }
+        self.your_ip = handshake.your_ip;
         self.conversation.upload_only_id = handshake.messages.upload_only;
         self.upload_only(handshake.upload_only)
     }

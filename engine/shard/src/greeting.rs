@@ -11,6 +11,7 @@ use shoal_proto::extension::{ExtensionHandshake, ExtensionIds, HANDSHAKE_ID};
 use shoal_proto::handshake::{HANDSHAKE_LEN, Handshake, Reserved};
 use shoal_proto::info_hash::InfoHash;
 use shoal_proto::message::Message;
+use shoal_proto::peer_priority::peer_priority;
 use shoal_world::{Op, Socket, Time};
 
 use crate::download::Download;
@@ -66,9 +67,19 @@ impl Shard {
         let from_there = self.addresses.entry(address.ip()).or_insert(0);
         *from_there += 1;
         let crowded = *from_there > self.settings.peers_per_address_max && !is_local(address.ip());
-        if self.stopping || crowded || self.peers.len() > self.settings.peers_max as usize {
+        if self.stopping || crowded {
             self.disconnect(now, socket, ops);
             return false;
+        }
+        if self.peers.len() > self.settings.peers_max as usize {
+            // BEP 40: the connection of the lowest priority makes room, be it the new one.
+            let priority = self.priority_of(address);
+            let lower = self.peers.lowest().filter(|(lowest, _)| *lowest < priority);
+            let Some((_, other)) = lower else {
+                self.disconnect(now, socket, ops);
+                return false;
+            };
+            self.disconnect(now, other, ops);
         }
         self.wheel.wake(socket, deadline);
         self.greeting.push_back(socket);
@@ -81,6 +92,12 @@ impl Shard {
             }
         }
         true
+    }
+
+    /// The priority of a connection to this address (BEP 40); the lowest as long as no peer said what ours is.
+    fn priority_of(&self, address: SocketAddr) -> u32 {
+        self.our_ip
+            .map_or(0, |ip| peer_priority(SocketAddr::new(ip, 0), address))
     }
 
     pub(crate) fn accept_paused(&mut self, now: Time) {
@@ -151,6 +168,7 @@ impl Shard {
             self.disconnect(now, socket, ops);
             return;
         }
+        let priority = self.priority_of(address);
         let Some((id, torrent)) = self.find(handshake.info_hash) else {
             // Not ours, or failed: there is nothing to talk about.
             self.disconnect(now, socket, ops);
@@ -160,6 +178,7 @@ impl Shard {
         let pieces = torrent.layout.pieces();
         let mut conversation = Conversation::new(address, handshake.peer_id, id, pieces, common.fast(), now);
         conversation.called = called;
+        conversation.priority = priority;
         torrent.peers.insert(socket);
         if let Some(seeding) = torrent.super_seeding.as_deref_mut() {
             conversation.download = Some(Box::new(Download::new(pieces, now)));

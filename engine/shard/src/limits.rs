@@ -138,6 +138,12 @@ pub(crate) const CALLS_MAX: usize = 64;
 /// Time for a connection to be made.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often the least useful connections give way to others where connections are scarce, as in libtorrent.
+pub(crate) const TURNOVER_EVERY: Duration = Duration::from_secs(300);
+
+/// One connection in so many gives way at a time (4 %, as in libtorrent).
+pub(crate) const TURNOVER_PART: usize = 25;
+
 /// Waiting time before an address is tried again, doubled with every failure.
 pub(crate) const CALL_AGAIN_AFTER: Duration = Duration::from_secs(5);
 

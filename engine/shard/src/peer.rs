@@ -103,6 +103,8 @@ pub(crate) struct Conversation {
     /// How many of them before it was unchoked last.
     pub(crate) uploaded_before: u64,
     pub(crate) upload_rate: Rate,
+    /// Who stays when there is no room for all (BEP 40).
+    pub(crate) priority: u32,
     /// When the conversation began.
     pub(crate) joined: Time,
     pub(crate) received_at: Time,
@@ -193,6 +195,7 @@ impl Conversation {
             uploaded_bytes: 0,
             uploaded_before: 0,
             upload_rate: Rate::default(),
+            priority: 0,
             joined: now,
             received_at: now,
             sent_at: now,
@@ -274,6 +277,19 @@ impl Peers {
             Peer::Talking(conversation) => Some(conversation.as_ref()),
             _ => None,
         })
+    }
+
+    /// The conversation of the lowest priority.
+    pub(crate) fn lowest(&self) -> Option<(u32, Socket)> {
+        let talking = self
+            .slots
+            .iter()
+            .flatten()
+            .filter_map(|(socket, peer)| match peer {
+                Peer::Talking(conversation) => Some((conversation.priority, *socket)),
+                _ => None,
+            });
+        talking.min()
     }
 
     /// Everybody, in the order of their slots.

@@ -61,6 +61,10 @@ pub struct Shard {
     pub(crate) opens_at: Option<Time>,
     pub(crate) call_at: Option<Time>,
     pub(crate) settle_at: Option<Time>,
+    /// When the least useful connections give way to others.
+    pub(crate) turnover_at: Option<Time>,
+    /// Our address as peers see it.
+    pub(crate) our_ip: Option<IpAddr>,
     pub(crate) rng: Rng,
     /// Files of torrents that are gone, with the reads that are still under way on them.
     pub(crate) abandoned: BTreeMap<File, u32>,
@@ -124,6 +128,8 @@ impl Shard {
             opens_at: None,
             call_at: None,
             settle_at: None,
+            turnover_at: None,
+            our_ip: None,
             rng: Rng::new(settings.seed),
             abandoned: BTreeMap::new(),
             fills: BTreeMap::new(),
@@ -221,6 +227,7 @@ impl Shard {
             self.rotate_at,
             self.call_at,
             self.opens_at,
+            self.turnover_at,
             self.settle_at,
             asks,
             again,

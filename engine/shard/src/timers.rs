@@ -38,6 +38,7 @@ impl Shard {
             self.watch(now, ops);
         }
         self.open_throttles(now, ops);
+        self.turn_over(now, ops);
         self.call_due(now, ops);
         self.settle(now, ops);
         self.rotate(now, ops);

@@ -1,12 +1,13 @@
 //! What has a bound, and what happens beyond it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use shoal_proto::handshake::{Handshake, Reserved};
 use shoal_proto::layout::BLOCK_LEN;
 use shoal_proto::message::{Decoder, Message};
 use shoal_proto::peer_id::PeerId;
+use shoal_proto::peer_priority::peer_priority;
 use shoal_world::{AcceptPause, Completion, CoreIndex, FileStamp, Op, Socket, Time};
 
 use super::stage::{INFO_HASH, Stage, stamp};
@@ -40,6 +41,34 @@ fn connections_have_a_maximum() {
     assert_eq!(stage.closed, []);
     let third = accept(&mut stage, 2, "10.0.0.3:6881");
     assert_eq!(stage.closed, [third]);
+}
+
+#[test]
+fn a_full_shard_keeps_the_connections_of_highest_priority() {
+    let ours = IpAddr::from([192, 0, 2, 1]);
+    let priority = |host: u8| {
+        let there = SocketAddr::from(([10, host, 0, host], 6881));
+        peer_priority(SocketAddr::new(ours, 0), there)
+    };
+    let mut hosts: Vec<u8> = (1..=4).collect();
+    hosts.sort_by_key(|host| priority(*host));
+    let [lowest, low, high, highest] = hosts[..] else {
+        panic!("four hosts")
+    };
+    let address = |host: u8| format!("10.{host}.0.{host}:6881");
+    let mut stage = stage();
+    stage.shard.our_ip = Some(ours);
+    stage.shard.settings.peers_max = 2;
+    let first = accept(&mut stage, 0, &address(low));
+    let second = accept(&mut stage, 1, &address(high));
+    stage.greet(first, true, PeerId::new([8; 20]));
+    stage.greet(second, true, PeerId::new([9; 20]));
+    assert_eq!(stage.closed, []);
+    let refused = accept(&mut stage, 2, &address(lowest));
+    assert_eq!(stage.closed, [refused]);
+    accept(&mut stage, 3, &address(highest));
+    assert_eq!(stage.closed, [refused, first]);
+    assert!(!stage.closed.contains(&second));
 }
 
 #[test]
