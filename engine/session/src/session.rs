@@ -37,7 +37,6 @@ use crate::config::{Auto, Config, Limit, LimitsCount, UploadSlots};
 use crate::core::{self, Message, Parts, Published, Request};
 use crate::machine::CpuMissing;
 use crate::saver::{self, Begun, Deed};
-use crate::storage::Place;
 use crate::torrent::{Fetching, Shared, Torrent, TorrentEvent};
 
 /// Requests that wait for a core at most. Adding the next torrent waits meanwhile.
@@ -128,15 +127,7 @@ pub use shoal_shard::{PeerReport, Report, TorrentReport};
 pub type Stats = Counters;
 
 /// The torrents of a session, for the control thread and whoever adds.
-type Catalogue = Arc<Mutex<BTreeMap<InfoHash, Listed>>>;
-
-/// A torrent as the control thread knows it.
-#[derive(Clone, Debug)]
-struct Listed {
-    /// What it was added with, to verify it again.
-    seeding: Seeding,
-    shared: Arc<Shared>,
-}
+type Catalogue = Arc<Mutex<BTreeMap<InfoHash, Arc<Shared>>>>;
 
 /// A torrent to add.
 #[derive(Debug)]
@@ -323,7 +314,13 @@ impl Session {
         match addition.into() {
             Addition::Seeding(seeding) => {
                 let paths = paths_of(&seeding);
-                self.place(seeding, paths, None, None, |_| {})
+                let Seeding {
+                    metainfo,
+                    have,
+                    stamps,
+                    ..
+                } = seeding;
+                self.place(Shared::new(metainfo, paths, None, have), stamps, None, |_| {})
             }
             Addition::Fetching(fetching) => self.add_fetching(*fetching),
         }
@@ -350,13 +347,8 @@ impl Session {
             priorities: wishes.priorities,
             order: wishes.order,
         };
-        let seeding = Seeding {
-            metainfo,
-            data: place.root.clone(),
-            have,
-            stamps,
-        };
-        let torrent = self.place(seeding, paths, Some(place), Some(fetch), |shared| {
+        let shared = Shared::new(metainfo, paths, Some(place), have);
+        let torrent = self.place(shared, stamps, Some(fetch), |shared| {
             let begun = Begun {
                 shared: Arc::clone(shared),
                 store,
@@ -378,24 +370,19 @@ impl Session {
 
     fn place(
         &self,
-        seeding: Seeding,
-        paths: Vec<PathBuf>,
-        place: Option<Place>,
+        shared: Shared,
+        stamps: Vec<Option<FileStamp>>,
         fetch: Option<Fetch>,
         begin: impl FnOnce(&Arc<Shared>),
     ) -> Result<Torrent, AddError> {
-        let info_hash = seeding.metainfo.info_hash();
+        let info_hash = shared.metainfo.info_hash();
         let owner = Shard::owner(&info_hash, self.cores.len() as u16);
         let core = self.cores[usize::from(owner.0)].clone();
-        let command = Command::Add(Box::new(for_shard(&seeding, &paths, fetch)));
-        let shared = Shared::new(Arc::clone(&seeding.metainfo), paths, place, seeding.have.clone());
+        let command = Command::Add(Box::new(for_shard(&shared, stamps, fetch)));
         let shared = Arc::new(shared);
         match lock(&self.catalogue).entry(info_hash) {
             btree_map::Entry::Occupied(_) => return Err(AddError::Duplicate(info_hash)),
-            btree_map::Entry::Vacant(vacant) => vacant.insert(Listed {
-                seeding,
-                shared: Arc::clone(&shared),
-            }),
+            btree_map::Entry::Vacant(vacant) => vacant.insert(Arc::clone(&shared)),
         };
         begin(&shared);
         core.command(command)?;
@@ -460,8 +447,8 @@ struct Ends(Catalogue);
 
 impl Drop for Ends {
     fn drop(&mut self) {
-        for listed in lock(&self.0).values() {
-            listed.shared.end();
+        for shared in lock(&self.0).values() {
+            shared.end();
         }
     }
 }
@@ -500,8 +487,8 @@ impl Control {
         match event {
             shoal_shard::Event::TorrentFailed { info_hash, failure } => {
                 let _ = self.deeds.send(Deed::Ended(info_hash));
-                if let Some(Listed { seeding, shared }) = lock(&self.catalogue).remove(&info_hash) {
-                    let name = seeding.metainfo.name().to_owned();
+                if let Some(shared) = lock(&self.catalogue).remove(&info_hash) {
+                    let name = shared.metainfo.name().to_owned();
                     shared.tell(TorrentEvent::Failed(failure.clone()));
                     let _ = self.tells.send(Event::TorrentFailed {
                         info_hash,
@@ -553,17 +540,15 @@ impl Control {
 impl Control {
     /// Nothing more will happen to the torrents of a core that is gone.
     fn end_all_of(&self, core: usize) {
-        for (info_hash, listed) in lock(&self.catalogue).iter() {
+        for (info_hash, shared) in lock(&self.catalogue).iter() {
             if usize::from(Shard::owner(info_hash, self.cores).0) == core {
-                listed.shared.end();
+                shared.end();
             }
         }
     }
 
     fn with(&self, info_hash: InfoHash, act: impl FnOnce(&Shared)) {
-        let shared = lock(&self.catalogue)
-            .get(&info_hash)
-            .map(|listed| Arc::clone(&listed.shared));
+        let shared = lock(&self.catalogue).get(&info_hash).cloned();
         if let Some(shared) = shared {
             act(&shared);
         }
@@ -595,15 +580,15 @@ impl Verifier {
     /// Ends when the control thread has.
     fn run(self) {
         for (info_hash, file) in &self.suspects {
-            let listed = lock(&self.catalogue).get(&info_hash).cloned();
-            let Some(Listed { seeding, shared }) = listed else {
+            let shared = lock(&self.catalogue).get(&info_hash).cloned();
+            let Some(shared) = shared else {
                 continue;
             };
             let Some(command) = self.verify(&shared, file) else {
                 return;
             };
             if let Command::TorrentVerified { .. } = command {
-                let name = seeding.metainfo.name().to_owned();
+                let name = shared.metainfo.name().to_owned();
                 let path = shared.paths[file.index()].clone();
                 let _ = self.tells.send(Event::FileVerified {
                     info_hash,
@@ -743,14 +728,19 @@ fn paths_of(seeding: &Seeding) -> Vec<PathBuf> {
     files.map(|file| seeding.data.join(file.path.as_path())).collect()
 }
 
-fn for_shard(seeding: &Seeding, paths: &[PathBuf], fetch: Option<Fetch>) -> shoal_shard::Seeding {
+fn for_shard(shared: &Shared, stamps: Vec<Option<FileStamp>>, fetch: Option<Fetch>) -> shoal_shard::Seeding {
+    let metainfo = &shared.metainfo;
     shoal_shard::Seeding {
-        info_hash: seeding.metainfo.info_hash(),
-        layout: Arc::clone(seeding.metainfo.layout()),
-        info: Arc::clone(seeding.metainfo.info()),
-        paths: paths.iter().map(|path| Arc::from(path.as_path())).collect(),
-        have: seeding.have.clone(),
-        stamps: seeding.stamps.clone(),
+        info_hash: metainfo.info_hash(),
+        layout: Arc::clone(metainfo.layout()),
+        info: Arc::clone(metainfo.info()),
+        paths: shared
+            .paths
+            .iter()
+            .map(|path| Arc::from(path.as_path()))
+            .collect(),
+        have: shared.have(),
+        stamps,
         fetch,
     }
 }
@@ -768,7 +758,7 @@ fn random_peer_id() -> io::Result<PeerId> {
 
 /// A panic elsewhere leaves the catalogue whole: every change to it is one insertion or removal.
 fn lock(
-    catalogue: &Mutex<BTreeMap<InfoHash, Listed>>,
-) -> std::sync::MutexGuard<'_, BTreeMap<InfoHash, Listed>> {
+    catalogue: &Mutex<BTreeMap<InfoHash, Arc<Shared>>>,
+) -> std::sync::MutexGuard<'_, BTreeMap<InfoHash, Arc<Shared>>> {
     catalogue.lock().unwrap_or_else(PoisonError::into_inner)
 }

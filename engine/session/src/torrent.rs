@@ -111,12 +111,7 @@ impl Fetching {
         place.data_expected |= saved
             .as_ref()
             .is_some_and(|saved| saved.stamps.iter().any(Option::is_some));
-        let wanted: Vec<bool> = wishes
-            .priorities
-            .iter()
-            .map(|priority| *priority != Priority::Skip)
-            .collect();
-        let prepared = storage::prepare(&metainfo, &place, &wanted)?;
+        let prepared = storage::prepare(&metainfo, &place, &wanted(&wishes.priorities))?;
         let found = resume(&metainfo, &prepared, saved.as_ref(), scan, watch)?;
         let saved = Saved {
             pieces: found.have.clone(),
@@ -329,11 +324,7 @@ impl Torrent {
         let Some(place) = &self.shared.place else {
             return Ok(());
         };
-        let wanted: Vec<bool> = priorities
-            .iter()
-            .map(|priority| *priority != Priority::Skip)
-            .collect();
-        storage::prepare(&self.shared.metainfo, place, &wanted)?;
+        storage::prepare(&self.shared.metainfo, place, &wanted(&priorities))?;
         self.shared.lock().finished = false;
         let info_hash = self.info_hash();
         self.core.command(Command::Prioritise {
@@ -453,4 +444,10 @@ impl Torrent {
             };
         }
     }
+}
+
+/// Which files are wanted at all.
+fn wanted(priorities: &[Priority]) -> Vec<bool> {
+    let is_wanted = |priority: &Priority| *priority != Priority::Skip;
+    priorities.iter().map(is_wanted).collect()
 }
