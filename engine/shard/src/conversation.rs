@@ -87,7 +87,7 @@ impl Shard {
                 if heard.given_up
                     && let Some(torrent) = torrent
                 {
-                    self.queue_others(torrent, socket);
+                    self.queue_others(torrent, Some(socket));
                 }
                 if heard.review {
                     self.review_interest(now, socket, ops);

@@ -31,7 +31,6 @@ use crate::buffers::{BufferId, Cut, Stage};
 use crate::limits::{ASKING_OUTBOX_LEN_MAX, IDLE_PIECE_AFTER};
 use crate::picker::{Asker, Picker};
 use crate::shard::Shard;
-use crate::throttle::{Gate, Throttles};
 use crate::torrent::{Active, TorrentId};
 
 /// What a torrent needs as long as pieces are missing.
@@ -96,7 +95,7 @@ impl Shard {
     /// Asks all peers that stand in the queue, and those that found no memory when some became free.
     pub(crate) fn ask_all(&mut self, now: Time, ops: &mut Vec<Op>) {
         if self.buffers.take_freed() {
-            for socket in std::mem::take(&mut self.hungry) {
+            for socket in self.hungry.take() {
                 self.queue_asking(socket);
             }
         }
@@ -136,17 +135,8 @@ impl Shard {
         if download.choked && download.allowed.is_empty() {
             return;
         }
-        let Throttles {
-            download: limits,
-            with_overhead,
-            ..
-        } = &*self.settings.throttles;
-        let gate = Gate::new(
-            limits,
-            &active.throttles.download,
-            conversation.address.ip(),
-            *with_overhead,
-        );
+        let throttles = &self.settings.throttles;
+        let gate = throttles.download_gate(&active.throttles, conversation.address.ip());
         let room = match gate.blocks(now) {
             Ok(blocks) => room.min(blocks),
             Err(at) => {
@@ -194,10 +184,7 @@ impl Shard {
         // A portion was asked for: there may be room for another in a moment.
         let more = blocks.len() == room && download.room(now) > 0;
         if hungry {
-            // In the order in which they found none, so that none is kept out by another.
-            if !self.hungry.contains(&socket) {
-                self.hungry.push_back(socket);
-            }
+            self.hungry.insert(socket);
             self.reclaim(now, ops);
         }
         if more {
@@ -329,13 +316,13 @@ impl Shard {
             fetching.picker.abandoned(socket, *block);
         }
         if !blocks.is_empty() {
-            self.queue_others(id, socket);
+            self.queue_others(id, Some(socket));
         }
         blocks
     }
 
-    /// Blocks became free that others may be asked for.
-    pub(crate) fn queue_others(&mut self, id: TorrentId, but: Socket) {
+    /// Blocks became free that all peers of a torrent, or all but one, may be asked for.
+    pub(crate) fn queue_others(&mut self, id: TorrentId, but: Option<Socket>) {
         let Some(active) = self.torrents.get(id) else {
             return;
         };
@@ -343,7 +330,7 @@ impl Shard {
             .peers
             .iter()
             .copied()
-            .filter(|other| *other != but)
+            .filter(|other| Some(*other) != but)
             .collect();
         for socket in others {
             self.queue_asking(socket);
@@ -357,7 +344,7 @@ impl Shard {
         socket: Socket,
         download: &crate::download::Download,
     ) {
-        self.hungry.retain(|hungry| *hungry != socket);
+        self.hungry.remove(socket);
         let Some(fetching) = self.torrents.fetching(id) else {
             return;
         };
@@ -367,7 +354,7 @@ impl Shard {
             self.free_place(id, incoming.block);
         }
         if !download.asked.is_empty() {
-            self.queue_others(id, socket);
+            self.queue_others(id, Some(socket));
         }
     }
 }

@@ -39,6 +39,7 @@ mod super_seeding;
 mod throttle;
 mod timers;
 mod torrent;
+mod waiting;
 mod watch;
 mod wheel;
 

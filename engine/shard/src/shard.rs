@@ -23,6 +23,7 @@ use crate::peer::Peers;
 use crate::serving::{Fill, ReadUnderWay};
 use crate::settings::Settings;
 use crate::torrent::{TorrentId, Torrents};
+use crate::waiting::Waiting;
 use crate::wheel::Wheel;
 
 /// One core's engine as a plain value.
@@ -48,16 +49,14 @@ pub struct Shard {
     /// Peers that are asked for blocks at the end of the turn.
     pub(crate) asking: VecDeque<Socket>,
     /// Peers that would be asked for more if there were memory.
-    pub(crate) hungry: VecDeque<Socket>,
+    pub(crate) hungry: Waiting,
     /// What the portion at hand brought; kept for its memory.
     pub(crate) landed: Landed,
     pub(crate) banned: Banned,
     /// Torrents that became complete in this turn.
     pub(crate) completed: Vec<TorrentId>,
     /// Peers that wait for a throttle to open.
-    pub(crate) throttled: BTreeSet<Socket>,
-    /// Who found it closed first, and goes first when it opens: a portion at a time, everybody has his turn.
-    pub(crate) throttled_first: Option<Socket>,
+    pub(crate) throttled: Waiting,
     pub(crate) opens_at: Option<Time>,
     pub(crate) call_at: Option<Time>,
     pub(crate) settle_at: Option<Time>,
@@ -119,12 +118,11 @@ impl Shard {
             calls: Slab::new(),
             buffers: PieceBuffers::new(pool.extents()),
             asking: VecDeque::new(),
-            hungry: VecDeque::new(),
+            hungry: Waiting::default(),
             landed: Landed::default(),
             banned: Banned::default(),
             completed: Vec::new(),
-            throttled: BTreeSet::new(),
-            throttled_first: None,
+            throttled: Waiting::default(),
             opens_at: None,
             call_at: None,
             settle_at: None,

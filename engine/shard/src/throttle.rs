@@ -117,13 +117,20 @@ pub(crate) struct Gate<'a> {
     with_overhead: bool,
 }
 
+impl Throttles {
+    /// The limits on what a peer of a torrent is asked for.
+    pub(crate) fn download_gate<'a>(&'a self, own: &'a OwnThrottles, ip: IpAddr) -> Gate<'a> {
+        Gate::new(&self.download, &own.download, ip, self.with_overhead)
+    }
+
+    /// The limits on what it is sent.
+    fn upload_gate<'a>(&'a self, own: &'a OwnThrottles, ip: IpAddr) -> Gate<'a> {
+        Gate::new(&self.upload, &own.upload, ip, self.with_overhead)
+    }
+}
+
 impl<'a> Gate<'a> {
-    pub(crate) fn new(
-        direction: &'a Direction,
-        own: &'a Throttle,
-        ip: IpAddr,
-        with_overhead: bool,
-    ) -> Gate<'a> {
+    fn new(direction: &'a Direction, own: &'a Throttle, ip: IpAddr, with_overhead: bool) -> Gate<'a> {
         Gate {
             throttles: [
                 Some(&direction.all),
@@ -165,13 +172,8 @@ impl<'a> Gate<'a> {
 impl Shard {
     /// The limits on what a peer of a torrent is sent.
     pub(crate) fn upload_gate(&self, id: TorrentId, ip: IpAddr) -> Option<Gate<'_>> {
-        let own = &self.torrents.get(id)?.throttles.upload;
-        let Throttles {
-            upload,
-            with_overhead,
-            ..
-        } = &*self.settings.throttles;
-        Some(Gate::new(upload, own, ip, *with_overhead))
+        let own = &self.torrents.get(id)?.throttles;
+        Some(self.settings.throttles.upload_gate(own, ip))
     }
 
     /// When a peer may be sent something; `None`: now.
@@ -181,9 +183,6 @@ impl Shard {
 
     /// A peer waits for a throttle until this time.
     pub(crate) fn wait_until_open(&mut self, socket: Socket, at: Time) {
-        if self.throttled.is_empty() {
-            self.throttled_first = Some(socket);
-        }
         self.throttled.insert(socket);
         self.opens_at = Some(self.opens_at.map_or(at, |before| before.min(at)));
     }
@@ -194,9 +193,7 @@ impl Shard {
             return;
         }
         self.opens_at = None;
-        let mut later = std::mem::take(&mut self.throttled);
-        let first = self.throttled_first.map(|first| later.split_off(&first));
-        for socket in first.into_iter().flatten().chain(later) {
+        for socket in self.throttled.take() {
             self.queue_asking(socket);
             self.send_next(now, socket, ops);
         }

@@ -12,7 +12,6 @@ use shoal_proto::peer_id::PeerId;
 use shoal_world::{Op, Socket, Time};
 
 use super::HashUnderWay;
-use super::storing::parts_of;
 use crate::buffers::{BufferId, Stage};
 use crate::event::Event;
 use crate::limits::SOURCES_MAX;
@@ -115,18 +114,12 @@ impl Shard {
             right,
             digests: vec![None; blocks.len()],
         };
-        for (index, block) in blocks.iter().enumerate() {
-            let mut spots = Vec::new();
-            self.buffers
-                .each_spot(buffer, active.cut(id), block.offset(), block.len(), |spot| {
-                    spots.push(spot);
-                });
-            let block = Some(index as u32);
-            let token = self.hashes.insert(HashUnderWay { buffer, block }) as u32;
-            ops.push(Op::Hash {
-                token,
-                parts: parts_of(&spots),
-            });
+        for (index, block) in blocks.into_iter().enumerate() {
+            let what = HashUnderWay {
+                buffer,
+                block: Some(index as u32),
+            };
+            self.hash(id, what, block.offset(), block.len(), ops);
         }
     }
 
@@ -161,13 +154,7 @@ impl Shard {
         if right {
             self.write_piece(now, id, buffer, ops);
         } else {
-            self.queue_others(
-                id,
-                Socket {
-                    slot: u32::MAX,
-                    generation: 0,
-                },
-            );
+            self.queue_others(id, None);
         }
     }
 

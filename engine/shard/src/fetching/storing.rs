@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use shoal_proto::digest::Digest;
 use shoal_proto::layout::{FileExtent, FileIndex, PieceIndex};
 use shoal_proto::message::Message;
-use shoal_world::{Errno, Extent, File, FileStamp, Op, PAGE_LEN, Part, Refusal, Socket, Time};
+use shoal_world::{Errno, File, FileStamp, Gather, Op, PAGE_LEN, Refusal, Socket, Time};
 
 use super::{Fetching, HashUnderWay};
 use crate::buffers::{BufferId, Spot, Stage};
@@ -94,13 +94,32 @@ impl Shard {
         };
         let buffer = in_hand.buffer;
         let len = active.layout.piece_len(piece);
-        let mut parts = Vec::new();
-        self.buffers.each_spot(buffer, active.cut(id), 0, len, |spot| {
-            push_part(&mut parts, &spot);
-        });
         self.buffers.get_mut(buffer).stage = Stage::Hashing;
-        let token = self.hashes.insert(HashUnderWay { buffer, block: None }) as u32;
-        ops.push(Op::Hash { token, parts });
+        self.hash(id, HashUnderWay { buffer, block: None }, 0, len, ops);
+    }
+
+    /// Has some bytes of a piece hashed as one message.
+    pub(super) fn hash(
+        &mut self,
+        id: TorrentId,
+        what: HashUnderWay,
+        start: u32,
+        len: u32,
+        ops: &mut Vec<Op>,
+    ) {
+        let Some(active) = self.torrents.get(id) else {
+            return;
+        };
+        let mut gather = Gather::default();
+        self.buffers
+            .each_spot(what.buffer, active.cut(id), start, len, |spot| {
+                gather.push_extent(spot.extent, spot.start, spot.len);
+            });
+        let token = self.hashes.insert(what) as u32;
+        ops.push(Op::Hash {
+            token,
+            parts: gather.parts,
+        });
     }
 
     pub(crate) fn hashed(&mut self, now: Time, token: u32, digest: [u8; 20], ops: &mut Vec<Op>) {
@@ -394,13 +413,13 @@ impl Shard {
         };
         let again_at = now + WRITE_AGAIN_AFTER;
         let news = fetching.paused.replace(Paused { again_at }).is_none();
-        self.settle_at = Some(self.settle_at.map_or(again_at, |at| at.min(again_at)));
+        let (info_hash, key) = (active.info_hash, active.files[index.index()].key);
+        self.settle_by(again_at);
         if !news {
             return;
         }
-        let (info_hash, key) = (active.info_hash, active.files[index.index()].key);
-        let peers = active.peers.clone();
-        for socket in peers {
+        let peers = self.torrents.get(id).map(|active| active.peers.clone());
+        for socket in peers.unwrap_or_default() {
             self.cancel_all(now, socket, ops);
         }
         self.drop_unfinished(now, id, ops);
@@ -442,17 +461,16 @@ impl Shard {
         if one {
             unwritten.truncate(1);
         } else {
-            self.queue_others(
-                id,
-                Socket {
-                    slot: u32::MAX,
-                    generation: 0,
-                },
-            );
+            self.queue_others(id, None);
         }
         for buffer in unwritten {
             self.write_piece(now, id, buffer, ops);
         }
+    }
+
+    /// Something is to be settled at this time at the latest.
+    fn settle_by(&mut self, at: Time) {
+        self.settle_at = Some(self.settle_at.map_or(at, |before| before.min(at)));
     }
 
     /// Begins batches, and writes again, where it is time to.
@@ -627,7 +645,7 @@ impl Shard {
         });
         self.finish_if_done(id);
         if let Some(due_at) = self.sync_due_at(id) {
-            self.settle_at = Some(self.settle_at.map_or(due_at, |at| at.min(due_at)));
+            self.settle_by(due_at);
         }
     }
 
@@ -728,26 +746,6 @@ impl Shard {
     }
 }
 
-fn push_part(parts: &mut Vec<Part>, spot: &Spot) {
-    let Spot {
-        extent, start, len, ..
-    } = *spot;
-    match parts.last_mut() {
-        Some(Part::Extent {
-            extent: e,
-            start: s,
-            len: l,
-        }) if (*e, *s + *l) == (extent, start) => *l += len,
-        _ => parts.push(Part::Extent { extent, start, len }),
-    }
-}
-
-pub(super) fn parts_of(spots: &[Spot]) -> Vec<Part> {
-    let mut parts: Vec<Part> = Vec::new();
-    spots.iter().for_each(|spot| push_part(&mut parts, spot));
-    parts
-}
-
 /// Cuts what is to be written where a disk takes it without a copy: whole pages apart from what stands before and behind.
 fn split(spot: Spot, writes: &mut Vec<Spot>) {
     if spot.padding {
@@ -764,7 +762,6 @@ fn split(spot: Spot, writes: &mut Vec<Spot>) {
     for (from, to) in [(spot.start, first), (first, last), (last, end)] {
         if from < to {
             writes.push(Spot {
-                extent: spot.extent as Extent,
                 start: from,
                 len: to - from,
                 offset: spot.offset + u64::from(from - spot.start),
