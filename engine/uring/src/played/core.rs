@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use shoal_world::{
 };
 use tempfile::TempDir;
 
-use super::far::speech;
+use super::far::{Far, speech};
 use super::{Played, Random};
 use crate::frames::{Frames, MemoryFile};
 use crate::kernel::{IoMode, Kernel, Options};
@@ -48,7 +48,7 @@ fn payload(offset: u64, len: u64) -> &'static [u8] {
 /// A connection, and what is known of it.
 struct Connection {
     socket: Socket,
-    near: RawFd,
+    far: Arc<Far>,
     seed: u64,
     /// Bytes that arrived and were told of.
     heard: u64,
@@ -106,7 +106,7 @@ pub(super) struct Core {
     ops: Vec<Op>,
     mailboxes: Arc<[Mailbox]>,
     /// Handed over, not yet told of.
-    arriving: BTreeMap<SocketAddr, (RawFd, u64)>,
+    arriving: BTreeMap<SocketAddr, (Arc<Far>, u64)>,
     connections: Vec<Connection>,
     extents: Vec<Room>,
     frames: Vec<Framed>,
@@ -261,8 +261,8 @@ impl Core {
         } else if self.connections.len() + self.arriving.len() < CONNECTIONS {
             let seed = u64::from(self.token());
             let says = self.random.below(3000) as u64;
-            let (stream, address) = self.played.far().connect(seed, says);
-            self.arriving.insert(address, (stream.as_raw_fd(), seed));
+            let (stream, far, address) = self.played.far().connect(seed, says);
+            self.arriving.insert(address, (far, seed));
             self.mailboxes[0].hand_over(HandedOver {
                 stream,
                 address,
@@ -488,7 +488,7 @@ impl Core {
 
     fn read_far_end(&mut self) {
         if let Some(index) = self.pick(|_| true) {
-            self.connections[index].read_far_end(&self.played);
+            self.connections[index].read_far_end();
         }
     }
 
@@ -605,10 +605,10 @@ impl Core {
     }
 
     fn arrived(&mut self, socket: Socket, address: SocketAddr) {
-        let (near, seed) = self.arriving.remove(&address).expect("it was handed over");
+        let (far, seed) = self.arriving.remove(&address).expect("it was handed over");
         self.connections.push(Connection {
             socket,
-            near,
+            far,
             seed,
             heard: 0,
             asked: Asked::No,
@@ -659,7 +659,7 @@ impl Core {
             connection.sending.is_none(),
             "a socket closed before its send was told"
         );
-        connection.read_far_end(&self.played);
+        connection.read_far_end();
         assert_eq!(
             connection.read, connection.sent,
             "all that was sent arrived, and nothing else"
@@ -676,8 +676,8 @@ impl Connection {
     }
 
     /// What arrived is what was sent; the last of it may not be told of yet.
-    fn read_far_end(&mut self, played: &Played) {
-        self.read.extend(played.far().read(self.near));
+    fn read_far_end(&mut self) {
+        self.read.extend(self.far.read());
         let len = self.read.len().min(self.sent.len());
         assert!(self.read[..len] == self.sent[..len], "bytes changed on their way");
     }

@@ -8,10 +8,11 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use super::pages::Page;
 
-/// All far ends, by the descriptor of the near one.
+/// All far ends, by the descriptor of the near one. A descriptor that was closed may be another connection's before the
+/// core hears of it, so whoever reads a far end holds it.
 #[derive(Default)]
 pub(crate) struct Sockets {
-    ends: Mutex<BTreeMap<RawFd, Far>>,
+    ends: Mutex<BTreeMap<RawFd, Arc<Far>>>,
 }
 
 /// What arrived and was not read: bytes that were copied, or references to pages.
@@ -25,11 +26,17 @@ enum Arrived {
 }
 
 /// One far end.
+#[derive(Default)]
 pub(crate) struct Far {
     /// Distinguishes what it says from what others say.
     seed: u64,
     /// Bytes that it will say before it closes.
     says: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
     said: u64,
     unread: Vec<Arrived>,
 }
@@ -70,23 +77,61 @@ pub(super) fn datagram(port: u16, len: usize, name_len: usize) -> Vec<u8> {
 }
 
 impl Sockets {
-    /// A connection whose far end says `says` bytes and closes: the near end, and an address nobody else has.
-    pub(crate) fn connect(&self, seed: u64, says: u64) -> (OwnedFd, SocketAddr) {
+    /// A connection whose far end says `says` bytes and closes: the near end, the far one, and an address nobody else has.
+    pub(crate) fn connect(&self, seed: u64, says: u64) -> (OwnedFd, Arc<Far>, SocketAddr) {
         let near = OwnedFd::from(File::open("/dev/null").unwrap());
-        let far = Far {
+        let far = Arc::new(Far {
             seed,
             says,
-            said: 0,
-            unread: Vec::new(),
-        };
-        self.ends.lock().unwrap().insert(near.as_raw_fd(), far);
-        (near, SocketAddr::from((Ipv4Addr::LOCALHOST, seed as u16)))
+            state: Mutex::default(),
+        });
+        self.ends
+            .lock()
+            .unwrap()
+            .insert(near.as_raw_fd(), Arc::clone(&far));
+        (near, far, SocketAddr::from((Ipv4Addr::LOCALHOST, seed as u16)))
     }
 
+    /// A descriptor of the core's own got a far end, which says nothing.
+    pub(super) fn connected(&self, near: RawFd) {
+        self.ends.lock().unwrap().insert(near, Arc::default());
+    }
+
+    /// The far end said all that it will say.
+    pub(super) fn has_closed(&self, near: RawFd) -> bool {
+        let far = self.far(near);
+        far.state.lock().unwrap().said == far.says
+    }
+
+    pub(super) fn arrive(&self, near: RawFd, bytes: Vec<u8>) {
+        self.far(near).arrive(Arrived::Bytes(bytes));
+    }
+
+    pub(super) fn arrive_page(&self, near: RawFd, page: Arc<Page>, start: usize, len: usize) {
+        self.far(near).arrive(Arrived::Page { page, start, len });
+    }
+
+    /// The next bytes that the far end says, `len` at most; none when it has closed.
+    pub(super) fn say(&self, near: RawFd, len: usize) -> Vec<u8> {
+        let far = self.far(near);
+        let mut state = far.state.lock().unwrap();
+        let len = (len as u64).min(far.says - state.said);
+        let bytes = speech(far.seed, state.said, len as usize).to_vec();
+        state.said += len;
+        bytes
+    }
+
+    fn far(&self, near: RawFd) -> Arc<Far> {
+        let ends = self.ends.lock().unwrap();
+        let far = ends.get(&near);
+        Arc::clone(far.expect("an entry named a descriptor that is no connection"))
+    }
+}
+
+impl Far {
     /// Reads all that arrived. Pages are looked at now, not when they were sent.
-    pub(crate) fn read(&self, near: RawFd) -> Vec<u8> {
-        let mut ends = self.ends.lock().unwrap();
-        let unread = std::mem::take(&mut ends.get_mut(&near).expect("connected").unread);
+    pub(crate) fn read(&self) -> Vec<u8> {
+        let unread = std::mem::take(&mut self.state.lock().unwrap().unread);
         let parts = unread.into_iter().map(|arrived| match arrived {
             Arrived::Bytes(bytes) => bytes,
             Arrived::Page { page, start, len } => page.read(start, len),
@@ -94,45 +139,7 @@ impl Sockets {
         parts.collect::<Vec<_>>().concat()
     }
 
-    /// A descriptor of the core's own got a far end, which says nothing.
-    pub(super) fn connected(&self, near: RawFd) {
-        let silent = Far {
-            seed: 0,
-            says: 0,
-            said: 0,
-            unread: Vec::new(),
-        };
-        self.ends.lock().unwrap().insert(near, silent);
-    }
-
-    /// The far end said all that it will say.
-    pub(super) fn has_closed(&self, near: RawFd) -> bool {
-        self.with(near, |far| far.said == far.says)
-    }
-
-    pub(super) fn arrive(&self, near: RawFd, bytes: Vec<u8>) {
-        self.with(near, |far| far.unread.push(Arrived::Bytes(bytes)));
-    }
-
-    pub(super) fn arrive_page(&self, near: RawFd, page: Arc<Page>, start: usize, len: usize) {
-        self.with(near, |far| far.unread.push(Arrived::Page { page, start, len }));
-    }
-
-    /// The next bytes that the far end says, `len` at most; none when it has closed.
-    pub(super) fn say(&self, near: RawFd, len: usize) -> Vec<u8> {
-        self.with(near, |far| {
-            let len = (len as u64).min(far.says - far.said);
-            let bytes = speech(far.seed, far.said, len as usize).to_vec();
-            far.said += len;
-            bytes
-        })
-    }
-
-    fn with<T>(&self, near: RawFd, change: impl FnOnce(&mut Far) -> T) -> T {
-        let mut ends = self.ends.lock().unwrap();
-        change(
-            ends.get_mut(&near)
-                .expect("an entry named a descriptor that is no connection"),
-        )
+    fn arrive(&self, arrived: Arrived) {
+        self.state.lock().unwrap().unread.push(arrived);
     }
 }
