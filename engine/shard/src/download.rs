@@ -68,6 +68,8 @@ pub(crate) struct Incoming {
     pub(crate) len: u32,
     /// Its bytes are kept.
     pub(crate) wanted: bool,
+    /// It does not count as asked for any more: if the peer was asked for the same block since, that is another one.
+    pub(crate) given_up: bool,
 }
 
 /// Bytes per second, over seconds.
@@ -171,15 +173,26 @@ impl Download {
     }
 
     /// A block came whole.
-    pub(crate) fn heard(&mut self, now: Time, block: Span) {
+    pub(crate) fn heard(&mut self, now: Time, incoming: Incoming) {
         self.heard_at = now;
         self.snubbed = false;
         self.refused = false;
         self.growing = self.growing.map(|blocks| (blocks + 1).min(PIPELINE_BLOCKS_MAX));
-        if let Some(place) = self.asked.iter().position(|asked| asked.block == block)
-            && let Some(asked) = self.asked.remove(place)
-        {
+        if incoming.given_up {
+            return;
+        }
+        let place = self.asked.iter().position(|asked| asked.block == incoming.block);
+        if let Some(asked) = place.and_then(|place| self.asked.remove(place)) {
             self.near |= now.since(asked.at) <= NEAR;
+        }
+    }
+
+    /// The rest of the block that is arriving is dropped, and it is not asked for any more.
+    pub(crate) fn give_up_incoming(&mut self) {
+        if let Some(incoming) = self.incoming.as_mut().filter(|incoming| !incoming.given_up) {
+            (incoming.wanted, incoming.given_up) = (false, true);
+            let block = incoming.block;
+            self.forget(block);
         }
     }
 

@@ -58,6 +58,16 @@ pub(crate) struct InHand {
     pub(crate) touched_at: Time,
 }
 
+/// What asking a peer came to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Picked {
+    any: bool,
+    /// As much as may be asked for at a time: there may be room for another portion in a moment.
+    more: bool,
+    /// There was no memory for another piece.
+    hungry: bool,
+}
+
 /// A message that the world hashes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HashUnderWay {
@@ -109,47 +119,70 @@ impl Shard {
 
     /// Fills a peer's pipeline.
     fn ask(&mut self, now: Time, socket: Socket, ops: &mut Vec<Op>) {
-        let Some(conversation) = self.peers.talking(socket) else {
-            return;
-        };
-        let Some(download) = conversation.download.as_mut() else {
-            return;
-        };
-        download.queued = false;
-        let id = conversation.torrent;
-        let Some(active) = self.torrents.active(id) else {
-            return;
-        };
-        let Some(fetching) = active.fetching.as_deref_mut() else {
-            return;
-        };
-        let room = download.room(now);
-        // A peer that does not read what it was asked is not asked for more.
-        if conversation.outbox.len() > ASKING_OUTBOX_LEN_MAX
-            || fetching.paused.is_some()
-            || !download.interested
-            || room == 0
-        {
-            return;
-        }
-        if download.choked && download.allowed.is_empty() {
-            return;
-        }
-        let throttles = &self.settings.throttles;
-        let gate = throttles.download_gate(&active.throttles, conversation.address.ip());
-        let room = match gate.blocks(now) {
-            Ok(blocks) => room.min(blocks),
+        let room = match self.room_to_ask(now, socket) {
+            Ok(0) => return,
+            Ok(room) => room,
             Err(at) => {
                 self.wait_until_open(socket, at);
                 return;
             }
         };
-        let Fetching {
-            picker,
-            buffers,
-            blame,
-            ..
-        } = fetching;
+        let picked = self.pick(now, socket, room);
+        if picked.hungry {
+            self.hungry.insert(socket);
+            self.reclaim(now, ops);
+        }
+        if picked.more {
+            self.queue_asking(socket);
+        }
+        if picked.any {
+            self.send_next(now, socket, ops);
+        }
+    }
+
+    /// How many blocks a peer may be asked for now; `Err`: none before this time, because of a limit.
+    fn room_to_ask(&mut self, now: Time, socket: Socket) -> Result<usize, Time> {
+        let Some(conversation) = self.peers.talking(socket) else {
+            return Ok(0);
+        };
+        let Some(download) = conversation.download.as_mut() else {
+            return Ok(0);
+        };
+        download.queued = false;
+        let Some(active) = self.torrents.active(conversation.torrent) else {
+            return Ok(0);
+        };
+        let fetching = active.fetching.as_deref();
+        let room = download.room(now);
+        let silent = download.choked && download.allowed.is_empty();
+        if fetching.is_none_or(|fetching| fetching.paused.is_some())
+            || !download.interested
+            || silent
+            || room == 0
+            // It does not read what it was asked before.
+            || conversation.outbox.len() > ASKING_OUTBOX_LEN_MAX
+        {
+            return Ok(0);
+        }
+        let throttles = &self.settings.throttles;
+        let gate = throttles.download_gate(&active.throttles, conversation.address.ip());
+        Ok(gate.blocks(now)?.min(room))
+    }
+
+    /// Asks a peer for at most so many blocks.
+    fn pick(&mut self, now: Time, socket: Socket, room: usize) -> Picked {
+        let mut picked = Picked::default();
+        let Some(conversation) = self.peers.talking(socket) else {
+            return picked;
+        };
+        let id = conversation.torrent;
+        let (Some(download), Some(active)) = (conversation.download.as_mut(), self.torrents.active(id))
+        else {
+            return picked;
+        };
+        let Some(fetching) = active.fetching.as_deref_mut() else {
+            return picked;
+        };
         let cut = Cut {
             id,
             layout: &active.layout,
@@ -160,39 +193,33 @@ impl Shard {
             pieces: &download.pieces,
             allowed: download.choked.then_some(download.allowed.as_slice()),
             suggested: &download.suggested,
-            alone: blame.suspects_peer(socket),
+            alone: fetching.blame.suspects_peer(socket),
         };
-        let mut hungry = false;
-        let mut begin = |piece| match self.buffers.begin(&mut self.cache, cut, piece) {
-            Some(buffer) => {
-                let touched_at = now;
-                buffers.insert(piece, InHand { buffer, touched_at });
-                true
-            }
-            None => {
-                hungry = true;
-                false
-            }
+        let mut begin = |piece| {
+            let buffer = self.buffers.begin(&mut self.cache, cut, piece);
+            picked.hungry |= buffer.is_none();
+            let in_hand = buffer.map(|buffer| InHand {
+                buffer,
+                touched_at: now,
+            });
+            in_hand
+                .map(|in_hand| fetching.buffers.insert(piece, in_hand))
+                .is_some()
         };
         let mut blocks: Vec<Span> = Vec::with_capacity(room);
-        picker.pick(asker, room, &mut self.rng, &mut begin, &mut blocks);
-        gate.charge(now, blocks.iter().map(|block| u64::from(block.len())).sum());
+        fetching
+            .picker
+            .pick(asker, room, &mut self.rng, &mut begin, &mut blocks);
         for block in &blocks {
             download.ask(now, *block);
             Message::Request((*block).into()).encode(&mut conversation.outbox);
         }
-        // A portion was asked for: there may be room for another in a moment.
-        let more = blocks.len() == room && download.room(now) > 0;
-        if hungry {
-            self.hungry.insert(socket);
-            self.reclaim(now, ops);
-        }
-        if more {
-            self.queue_asking(socket);
-        }
-        if !blocks.is_empty() {
-            self.send_next(now, socket, ops);
-        }
+        let throttles = &self.settings.throttles;
+        let gate = throttles.download_gate(&active.throttles, conversation.address.ip());
+        gate.charge(now, blocks.iter().map(|block| u64::from(block.len())).sum());
+        picked.any = !blocks.is_empty();
+        picked.more = blocks.len() == room && download.room(now) > 0;
+        picked
     }
 
     /// There is no memory: gives up the piece, of any torrent, for which nobody has delivered anything for the longest, if
@@ -243,8 +270,11 @@ impl Shard {
             return;
         };
         // The rest of a block must not land in the buffer that its piece gets next: the first part is gone.
-        if let Some(incoming) = download.incoming.as_mut() {
-            incoming.wanted &= incoming.block.piece() != piece;
+        if download
+            .incoming
+            .is_some_and(|incoming| incoming.block.piece() == piece)
+        {
+            download.give_up_incoming();
         }
         let blocks = download.take_back(|block| block.piece() == piece);
         for block in &blocks {

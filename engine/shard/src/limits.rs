@@ -152,3 +152,11 @@ pub(crate) const CALL_DOUBLINGS_MAX: u32 = 7;
 
 /// Peers of which it is remembered who they were, for blame: as many as one piece of 64 MiB has blocks.
 pub(crate) const SOURCES_MAX: usize = 4_096;
+
+/// Blocks remembered of pieces that failed, of one torrent: a gigabyte of wrong payload, in 6 MiB. A piece that failed
+/// is fetched again before new ones are begun, so no more than are in hand at a time wait to be right.
+pub(crate) const SUSPECTS_MAX: usize = 65_536;
+
+/// Peers that are remembered as banned, of one core: who lied cost us a piece, so a liar needs as many addresses and
+/// 1 GiB of traffic at the least to be forgotten. 3 MiB.
+pub(crate) const BANNED_MAX: usize = 65_536;

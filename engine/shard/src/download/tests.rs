@@ -24,6 +24,15 @@ fn block(number: u32) -> Span {
         .unwrap()
 }
 
+fn came(block: Span) -> Incoming {
+    Incoming {
+        block,
+        len: block.len(),
+        wanted: true,
+        given_up: false,
+    }
+}
+
 /// A peer that is asked for whatever fits, and delivers so many blocks a second after a round trip.
 fn pipeline_after(seconds: u64, blocks_per_s: u64) -> usize {
     let mut download = Download::new(1024, Time::ZERO);
@@ -36,7 +45,7 @@ fn pipeline_after(seconds: u64, blocks_per_s: u64) -> usize {
             next += 1;
         }
         let oldest = download.asked[0].block;
-        download.heard(now, oldest);
+        download.heard(now, came(oldest));
         download.count(now, BLOCK_LEN.into());
     }
     download.pipeline(at(seconds * 1_000))
@@ -58,7 +67,7 @@ fn a_pipeline_grows_to_what_the_peer_delivers_in_a_second() {
 fn what_a_peer_queues_bounds_its_pipeline() {
     let mut download = Download::new(1, Time::ZERO);
     for number in 0..1_000 {
-        download.heard(Time::ZERO, block(number));
+        download.heard(Time::ZERO, came(block(number)));
     }
     assert_eq!(download.pipeline(Time::ZERO), PIPELINE_BLOCKS_DEFAULT);
     for (says, takes) in [(0, 1), (5, 5), (300, 300)] {
@@ -93,7 +102,7 @@ fn a_peer_is_late_when_nothing_came_for_a_while_although_it_was_asked() {
         download.is_overdue(at(5_000) + SNUBBED_AFTER),
         "from the first one"
     );
-    download.heard(at(10_000), block(0));
+    download.heard(at(10_000), came(block(0)));
     assert!(!download.is_overdue(at(5_000) + SNUBBED_AFTER));
 }
 
@@ -102,9 +111,8 @@ fn what_is_taken_back_leaves_the_block_that_is_arriving_and_may_still_come() {
     let mut download = Download::new(1, Time::ZERO);
     (0..16).for_each(|number| download.ask(Time::ZERO, block(number)));
     download.incoming = Some(Incoming {
-        block: block(3),
         len: 7,
-        wanted: true,
+        ..came(block(3))
     });
     let gone = download.take_back(|_| true);
     assert_eq!(gone.len(), 15);

@@ -4,22 +4,22 @@
 //! came right: whoever sent a block that differs from the right one lied, and only it. Peers are remembered by address;
 //! several of this machine share one, so those are told apart by peer id.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 
-use shoal_proto::layout::{PieceIndex, Span};
+use shoal_proto::layout::{BLOCK_LEN, PieceIndex, Span};
 use shoal_proto::peer_id::PeerId;
 use shoal_world::{Op, Socket, Time};
 
 use super::HashUnderWay;
 use crate::buffers::{BufferId, Stage};
 use crate::event::Event;
-use crate::limits::SOURCES_MAX;
+use crate::limits::{BANNED_MAX, SOURCES_MAX, SUSPECTS_MAX};
 use crate::shard::Shard;
 use crate::torrent::TorrentId;
 
 /// Who sent something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Source {
     pub(crate) address: SocketAddr,
     pub(crate) peer_id: PeerId,
@@ -38,32 +38,55 @@ struct Suspect {
 pub(crate) struct Blame {
     /// Who the peers are and were.
     sources: BTreeMap<Socket, Source>,
+    /// Pieces that failed and were not right since.
     suspects: BTreeMap<PieceIndex, Vec<Suspect>>,
+    /// Who sent blocks of them.
+    suspected: BTreeSet<Source>,
 }
 
-/// Who is not talked to any more.
+/// Who is not talked to any more: the last [`BANNED_MAX`].
 #[derive(Debug, Default)]
 pub(crate) struct Banned {
-    addresses: BTreeSet<std::net::IpAddr>,
-    ids: BTreeSet<[u8; 20]>,
+    whom: BTreeSet<Whom>,
+    /// The same, the one banned first in front.
+    order: VecDeque<Whom>,
+}
+
+/// What a ban holds for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Whom {
+    Address(IpAddr),
+    /// On this machine, where several share an address.
+    Id([u8; 20]),
 }
 
 impl Banned {
     fn insert(&mut self, source: Source) -> bool {
         let ip = source.address.ip();
-        if ip.is_loopback() {
-            self.ids.insert(*source.peer_id.as_bytes())
+        let whom = if ip.is_loopback() {
+            Whom::Id(*source.peer_id.as_bytes())
         } else {
-            self.addresses.insert(ip)
+            Whom::Address(ip)
+        };
+        let news = self.whom.insert(whom);
+        if news {
+            self.order.push_back(whom);
         }
+        if self.order.len() > BANNED_MAX
+            && let Some(first) = self.order.pop_front()
+        {
+            self.whom.remove(&first);
+        }
+        news
     }
 
     pub(crate) fn has_address(&self, address: SocketAddr) -> bool {
-        self.addresses.contains(&address.ip())
+        self.whom.contains(&Whom::Address(address.ip()))
     }
 
     pub(crate) fn has(&self, address: SocketAddr, peer_id: PeerId) -> bool {
-        self.has_address(address) || (address.ip().is_loopback() && self.ids.contains(peer_id.as_bytes()))
+        let id = Whom::Id(*peer_id.as_bytes());
+        self.has_address(address) || (address.ip().is_loopback() && self.whom.contains(&id))
     }
 }
 
@@ -92,13 +115,32 @@ impl Blame {
 
     /// Whether a peer sent blocks of a piece that failed.
     pub(crate) fn suspects_peer(&self, socket: Socket) -> bool {
-        !self.suspects.is_empty()
-            && self.sources.get(&socket).is_some_and(|source| {
-                self.suspects
-                    .values()
-                    .flatten()
-                    .any(|suspect| suspect.source == *source)
-            })
+        let source = self.sources.get(&socket);
+        source.is_some_and(|source| self.suspected.contains(source))
+    }
+
+    /// Remembers what came of a piece that failed. Where it is too much, other pieces are forgotten: theirs is the
+    /// smaller chance to be right the next time.
+    fn remember(&mut self, piece: PieceIndex, suspects: Vec<Suspect>) {
+        let mut blocks = suspects.len();
+        self.suspects.retain(|_, others| {
+            blocks += others.len();
+            blocks <= SUSPECTS_MAX
+        });
+        self.suspects.insert(piece, suspects);
+        self.note_suspected();
+    }
+
+    /// Takes out what is remembered of a piece.
+    fn recall(&mut self, piece: PieceIndex) -> Vec<Suspect> {
+        let suspects = self.suspects.remove(&piece).unwrap_or_default();
+        self.note_suspected();
+        suspects
+    }
+
+    fn note_suspected(&mut self) {
+        let all = self.suspects.values().flatten();
+        self.suspected = all.map(|suspect| suspect.source).collect();
     }
 }
 
@@ -163,15 +205,12 @@ impl Shard {
         let Some(active) = self.torrents.active(id) else {
             return Vec::new();
         };
-        let blocks: Vec<Span> = active.layout.blocks(piece).collect();
         let Some(fetching) = active.fetching.as_deref_mut() else {
             return Vec::new();
         };
-        let suspects = fetching.blame.suspects.remove(&piece).unwrap_or_default();
-        let right = |suspect: &Suspect| {
-            let place = blocks.iter().position(|block| *block == suspect.block);
-            place.is_none_or(|place| digests[place] == suspect.digest)
-        };
+        let suspects = fetching.blame.recall(piece);
+        let right =
+            |suspect: &Suspect| digests[(suspect.block.offset() / BLOCK_LEN) as usize] == suspect.digest;
         suspects
             .iter()
             .filter(|suspect| !right(suspect))
@@ -193,7 +232,7 @@ impl Shard {
         fetching.buffers.remove(&piece);
         let sent = fetching.picker.failed(piece);
         let blame = &mut fetching.blame;
-        let mut suspects = blame.suspects.remove(&piece).unwrap_or_default();
+        let mut suspects = blame.recall(piece);
         let known = sent.iter().zip(digests).filter_map(|((block, socket), digest)| {
             let source = *blame.sources.get(socket)?;
             Some(Suspect {
@@ -213,7 +252,7 @@ impl Shard {
             suspects.drain(..excess);
         }
         if !suspects.is_empty() {
-            blame.suspects.insert(piece, suspects);
+            blame.remember(piece, suspects);
         }
         self.buffers.release(buffer, &mut self.cache);
         self.finish_if_done(id);
@@ -246,3 +285,6 @@ impl Shard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

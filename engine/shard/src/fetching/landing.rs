@@ -57,6 +57,7 @@ impl Landed {
             block,
             len: 0,
             wanted,
+            given_up: false,
         });
         // One that was asked for and is being delivered by another counts as asked for.
         wanted || download.asked.iter().any(|asked| asked.block == block) || download.tolerates_unasked()
@@ -102,8 +103,8 @@ impl Landed {
         download.incoming = Some(incoming);
         if incoming.len == incoming.block.len() {
             download.incoming = None;
-            download.heard(now, incoming.block);
-            if let Some(fetching) = fetching {
+            download.heard(now, incoming);
+            if let Some(fetching) = fetching.filter(|_| !incoming.given_up) {
                 self.block_came(now, socket, fetching, incoming);
             }
         }
@@ -188,13 +189,11 @@ impl Shard {
         let Some(download) = conversation.download.as_mut() else {
             return;
         };
-        let Some(incoming) = download.incoming.as_mut().filter(|incoming| incoming.wanted) else {
+        let Some(incoming) = download.incoming.filter(|incoming| incoming.wanted) else {
             return;
         };
-        incoming.wanted = false;
-        let block = incoming.block;
-        download.forget(block);
-        self.free_place(id, block);
+        download.give_up_incoming();
+        self.free_place(id, incoming.block);
     }
 
     /// Nobody writes into a block's place any more: whoever is not going to send it, because it did while the place was

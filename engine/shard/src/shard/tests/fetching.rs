@@ -303,8 +303,18 @@ fn a_block_that_was_arriving_when_its_piece_was_given_up_is_not_taken_for_whole(
     assert_eq!(swarm.told(is_paused), 1);
     swarm.stage.faults.write = None;
     swarm.stage.pass(Duration::from_secs(3));
+    let requests = |swarm: &mut Swarm| {
+        let asked = swarm.asked(arrives);
+        asked.iter().filter(|asked| **asked == block(0, 0)).count()
+    };
+    assert_eq!(requests(&mut swarm), 2, "asked for again");
     let tail = tail.to_vec();
     swarm.stage.say_bytes(arrives, &tail);
+    assert_eq!(
+        requests(&mut swarm),
+        2,
+        "the tail answers the first request, and the second is still to be answered"
+    );
     swarm.serve(&[arrives, fails]);
     assert_eq!(swarm.told(is_banned), 0);
     swarm.check_finished();
