@@ -187,13 +187,13 @@ impl Download {
         }
     }
 
-    /// The rest of the block that is arriving is dropped, and it is not asked for any more.
-    pub(crate) fn give_up_incoming(&mut self) {
-        if let Some(incoming) = self.incoming.as_mut().filter(|incoming| !incoming.given_up) {
-            (incoming.wanted, incoming.given_up) = (false, true);
-            let block = incoming.block;
-            self.forget(block);
-        }
+    /// The rest of the block that is arriving is dropped, and it is not asked for any more. Which one it is; the peer is to be
+    /// told, or it would be asked for the same twice when its piece is begun again.
+    pub(crate) fn give_up_incoming(&mut self) -> Option<Span> {
+        let incoming = self.incoming.as_mut().filter(|incoming| !incoming.given_up)?;
+        (incoming.wanted, incoming.given_up) = (false, true);
+        let block = incoming.block;
+        self.forget(block).then_some(block)
     }
 
     /// A block is not asked for any more. True: it was.

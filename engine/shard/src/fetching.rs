@@ -270,13 +270,12 @@ impl Shard {
             return;
         };
         // The rest of a block must not land in the buffer that its piece gets next: the first part is gone.
-        if download
+        let arriving = download
             .incoming
-            .is_some_and(|incoming| incoming.block.piece() == piece)
-        {
-            download.give_up_incoming();
-        }
-        let blocks = download.take_back(|block| block.piece() == piece);
+            .filter(|incoming| incoming.block.piece() == piece)
+            .and_then(|_| download.give_up_incoming());
+        let mut blocks = download.take_back(|block| block.piece() == piece);
+        blocks.extend(arriving);
         for block in &blocks {
             Message::Cancel((*block).into()).encode(&mut conversation.outbox);
         }
@@ -316,8 +315,9 @@ impl Shard {
 
     /// Takes back everything that a peer was asked for and does not deliver: it is told so, and others may be asked.
     pub(crate) fn cancel_all(&mut self, now: Time, socket: Socket, ops: &mut Vec<Op>) {
-        self.give_up_arriving(socket);
-        let blocks = self.take_back(socket);
+        let arriving = self.give_up_arriving(socket);
+        let mut blocks = self.take_back(socket);
+        blocks.extend(arriving);
         let Some(conversation) = self.peers.talking(socket) else {
             return;
         };

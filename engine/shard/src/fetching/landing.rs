@@ -181,19 +181,15 @@ impl Shard {
     }
 
     /// The rest of a block is not waited for any more, and may come all the same: somebody else may write into its place.
-    pub(crate) fn give_up_arriving(&mut self, socket: Socket) {
-        let Some(conversation) = self.peers.talking(socket) else {
-            return;
-        };
+    /// Which one.
+    pub(crate) fn give_up_arriving(&mut self, socket: Socket) -> Option<Span> {
+        let conversation = self.peers.talking(socket)?;
         let id = conversation.torrent;
-        let Some(download) = conversation.download.as_mut() else {
-            return;
-        };
-        let Some(incoming) = download.incoming.filter(|incoming| incoming.wanted) else {
-            return;
-        };
-        download.give_up_incoming();
-        self.free_place(id, incoming.block);
+        let download = conversation.download.as_mut()?;
+        download.incoming.filter(|incoming| incoming.wanted)?;
+        let block = download.give_up_incoming()?;
+        self.free_place(id, block);
+        Some(block)
     }
 
     /// Nobody writes into a block's place any more: whoever is not going to send it, because it did while the place was
