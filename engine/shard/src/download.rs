@@ -154,7 +154,9 @@ impl Download {
             return 0;
         }
         let pipeline = self.pipeline(now);
-        let free = pipeline.saturating_sub(self.asked.len());
+        // The peer is still busy with a block that was given up.
+        let given_up = usize::from(self.incoming.is_some_and(|incoming| incoming.given_up));
+        let free = pipeline.saturating_sub(self.asked.len() + given_up);
         if free * 4 >= pipeline { free } else { 0 }
     }
 

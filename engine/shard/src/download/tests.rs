@@ -107,6 +107,22 @@ fn a_peer_is_late_when_nothing_came_for_a_while_although_it_was_asked() {
 }
 
 #[test]
+fn a_block_that_is_given_up_while_it_arrives_keeps_its_place_and_answers_nothing() {
+    let mut download = Download::new(1, Time::ZERO);
+    download.set_requests_max(1);
+    download.ask(Time::ZERO, block(3));
+    download.incoming = Some(came(block(3)));
+    assert_eq!(download.give_up_incoming(), Some(block(3)));
+    assert_eq!(download.give_up_incoming(), None, "once");
+    assert_eq!(download.room(at(1)), 0, "the peer is still busy with it");
+    let tail = download.incoming.take().unwrap();
+    assert_eq!(download.room(at(2)), 1);
+    download.ask(at(2), block(3));
+    download.heard(at(3), tail);
+    assert_eq!(download.asked.len(), 1, "the second request is not answered");
+}
+
+#[test]
 fn what_is_taken_back_leaves_the_block_that_is_arriving_and_may_still_come() {
     let mut download = Download::new(1, Time::ZERO);
     (0..16).for_each(|number| download.ask(Time::ZERO, block(number)));
