@@ -198,6 +198,12 @@ impl Download {
         self.forget(block).then_some(block)
     }
 
+    /// The block that is coming now and was asked for, unless it was given up.
+    pub(crate) fn arriving(&self) -> Option<Span> {
+        let incoming = self.incoming.filter(|incoming| !incoming.given_up);
+        incoming.map(|incoming| incoming.block)
+    }
+
     /// A block is not asked for any more. True: it was.
     pub(crate) fn forget(&mut self, block: Span) -> bool {
         let place = self.asked.iter().position(|asked| asked.block == block);
@@ -215,7 +221,7 @@ impl Download {
     /// Takes back those of the blocks asked for that `goes` names, but for the one that is arriving. What is on its way
     /// may still come.
     pub(crate) fn take_back(&mut self, goes: impl Fn(Span) -> bool) -> Vec<Span> {
-        let arriving = self.incoming.map(|incoming| incoming.block);
+        let arriving = self.arriving();
         let (kept, gone): (VecDeque<Asked>, VecDeque<Asked>) = self
             .asked
             .drain(..)

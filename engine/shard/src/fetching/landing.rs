@@ -224,7 +224,7 @@ impl Shard {
         let Some(download) = conversation.download.as_mut() else {
             return;
         };
-        if download.incoming.is_some_and(|incoming| incoming.block == block) || !download.forget(block) {
+        if download.arriving() == Some(block) || !download.forget(block) {
             return;
         }
         // BEP 6 peers answer a cancel by the block or a reject, others by the block or nothing.
