@@ -82,6 +82,8 @@ struct Side {
     taken_back: BTreeSet<Block>,
     /// When a block came last, or when something was asked for while nothing was.
     heard_at: Time,
+    /// Its socket has not taken all that was given to it, and what comes next waits.
+    held_up: bool,
     interested: bool,
     /// What the peer asked for, how often.
     wanted: BTreeMap<Block, u32>,
@@ -164,6 +166,20 @@ impl Manners {
         }
     }
 
+    /// A daemon has something to say that its socket has not taken yet.
+    pub fn begins_to_say(&mut self, end: End) {
+        if let Some(side) = self.sides.get_mut(&end) {
+            side.held_up = true;
+        }
+    }
+
+    /// Its socket took all of it.
+    pub fn has_said(&mut self, end: End) {
+        if let Some(side) = self.sides.get_mut(&end) {
+            side.held_up = false;
+        }
+    }
+
     /// A daemon's socket took these bytes.
     ///
     /// # Panics
@@ -209,9 +225,16 @@ impl Manners {
     /// had is begun, or will be as soon as a socket takes the request that waits for it.
     fn judge_doubling(&mut self, now: Time, side: &Side, key: (IpAddr, u64), block: Block) -> bool {
         let others = self.sides.values().filter(|other| other.is_about_the_same(side));
-        let asked = others.filter(|other| other.awaits(now, block)).count();
+        let asked: Vec<(IpAddr, Time)> = others
+            .filter(|other| other.awaits(now, block))
+            .map(|other| (other.peer, other.heard_at))
+            .collect();
         let who = (side.ip, side.peer);
-        assert!(asked < 2, "{block:?} is asked of a third peer: {who:?}");
+        assert!(
+            asked.len() < 2,
+            "{block:?} is asked of a third peer, besides {asked:?}, heard of then: {who:?}"
+        );
+        let asked = asked.len();
         self.passed_over.remove(&(key.0, key.1, block.piece));
         if asked == 1
             && let Some(piece) = self.long_open(now, side, key)
@@ -262,6 +285,7 @@ impl Side {
             asked: BTreeSet::new(),
             taken_back: BTreeSet::new(),
             heard_at: Time::ZERO,
+            held_up: false,
             interested: false,
             wanted: BTreeMap::new(),
             chokes: true,
@@ -300,9 +324,9 @@ impl Side {
         self.said_bits[7] & self.heard_bits[7] & 4 != 0
     }
 
-    /// Whether this block may still come from the peer.
+    /// Whether this block may still come from the peer, as far as is known: what it was told last may wait for its socket.
     fn awaits(&self, now: Time, block: Block) -> bool {
-        self.asked.contains(&block) && now.since(self.heard_at) < OVERDUE_AFTER
+        self.asked.contains(&block) && now.since(self.heard_at) < OVERDUE_AFTER && !self.held_up
     }
 
     fn hears(&mut self, now: Time, enrolled: &BTreeMap<IpAddr, Rc<[Rc<Torrent>]>>, honest: bool) {

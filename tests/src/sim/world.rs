@@ -217,7 +217,7 @@ impl World {
             Op::Send { socket, gather } => {
                 self.breaks(commons, socket, fails);
                 assert!(!gather.is_empty(), "a send of nothing");
-                self.slots.expect(socket).start_sending();
+                self.start_sending(commons, socket);
                 self.memory.start_using(&gather.parts);
                 self.soon(commons, Due::Send(socket, gather));
             }
@@ -228,7 +228,7 @@ impl World {
                 len,
             } => {
                 self.breaks(commons, socket, fails);
-                self.slots.expect(socket).start_sending();
+                self.start_sending(commons, socket);
                 let payload = self.memory.start_sending(frame, start, len);
                 self.soon(commons, Due::SendFramed(socket, frame, payload));
             }
@@ -480,6 +480,12 @@ impl World {
         });
     }
 
+    fn start_sending(&mut self, commons: &mut Commons, socket: Socket) {
+        let connection = self.slots.expect(socket);
+        connection.start_sending();
+        commons.manners.begins_to_say(connection.end);
+    }
+
     fn sent(&mut self, commons: &mut Commons, socket: Socket, payload: Payload) {
         let connection = self.slots.expect(socket);
         let (closes, end) = (connection.stop_sending(), connection.end);
@@ -493,7 +499,11 @@ impl World {
         if manners.watches(end) {
             payload.append_to(&mut says);
         }
+        let len = payload.len() as u32;
         let result = network.send(clock, end, payload);
+        if result == Ok(len) {
+            manners.has_said(end);
+        }
         if let (Ok(taken), false) = (result, says.is_empty()) {
             manners.said(clock.now(), end, &says[..taken as usize]);
         }
