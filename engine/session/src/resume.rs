@@ -76,6 +76,11 @@ pub fn resume(
     })
 }
 
+/// Whether what was saved was saved of these files: one of them at least is still as it says. Nothing is read.
+pub fn is_about(saved: &Saved, metainfo: &Metainfo, prepared: &Prepared) -> bool {
+    is_of(saved, metainfo) && unchanged(saved, &stamps_now(metainfo, prepared)).contains(&true)
+}
+
 /// Whether what was saved has the shape of this torrent.
 fn is_of(saved: &Saved, metainfo: &Metainfo) -> bool {
     saved.pieces.pieces() == metainfo.layout().pieces() && saved.stamps.len() == metainfo.files().len()
@@ -95,12 +100,7 @@ impl Look {
     fn at_claims(metainfo: &Metainfo, prepared: &Prepared, saved: &Saved) -> Look {
         let layout = metainfo.layout();
         let now = stamps_now(metainfo, prepared);
-        let unchanged: Vec<bool> = saved
-            .stamps
-            .iter()
-            .zip(&now)
-            .map(|stamps| matches!(stamps, (Some(then), Some(now)) if then.change(now) == StampChange::None))
-            .collect();
+        let unchanged = unchanged(saved, &now);
         let mut look = Look {
             have: Bitfield::none(layout.pieces()),
             doubtful: vec![false; layout.pieces() as usize],
@@ -170,6 +170,14 @@ impl Look {
         }
         stamps
     }
+}
+
+/// For each file whether it is as it was saved.
+fn unchanged(saved: &Saved, now: &[Option<FileStamp>]) -> Vec<bool> {
+    let stamps = saved.stamps.iter().zip(now);
+    stamps
+        .map(|stamps| matches!(stamps, (Some(then), Some(now)) if then.change(now) == StampChange::None))
+        .collect()
 }
 
 /// The files that are on disk and hold bytes of the piece, by index.

@@ -1,8 +1,8 @@
 //! The files of a torrent on disk: made before anything is written to them, given their names when they are whole,
 //! moved.
 //!
-//! [`prepare`] makes folders and files and sets lengths, [`finish`] takes the `.part` off, [`move_to`] carries all
-//! to another folder. Nothing here reads or writes payload for its own sake: that is a core's work, and `resume`
+//! [`prepare`] makes folders and files and sets lengths, [`find`] only looks, [`finish`] takes the `.part` off,
+//! [`move_to`] carries all to another folder. Nothing here reads or writes payload for its own sake: that is a core's work, and `resume`
 //! says what is there.
 //!
 //! | what is in the way | what is done |
@@ -125,10 +125,31 @@ pub fn prepare(metainfo: &Metainfo, place: &Place, wanted: &[bool]) -> Result<Pr
         maker.make(file, &found[index], preallocation)?;
     }
     root.sync_folders(&maker.folders)?;
-    Ok(Prepared {
+    Ok(prepared(&place.root, &found))
+}
+
+/// Where the files of a torrent are below a folder, by one of their names, and which are there. Nothing is made, and what
+/// is there may be anything.
+///
+/// # Errors
+/// The operating system refuses to look. A folder that is missing is one with nothing in it.
+pub fn find(metainfo: &Metainfo, root: &Path) -> Result<Prepared, StorageError> {
+    let files = metainfo.files();
+    let found = match Root::open_existing(root) {
+        Ok(root) => survey(metainfo, &root, false, &vec![false; files.len()])?,
+        Err(StorageError::Missing { .. }) => {
+            files.iter().map(|file| Found::not(file.path.as_path())).collect()
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(prepared(root, &found))
+}
+
+fn prepared(root: &Path, found: &[Found]) -> Prepared {
+    Prepared {
         paths: found.iter().map(|file| root.join(&file.path)).collect(),
         existed: found.iter().map(|file| file.existed).collect(),
-    })
+    }
 }
 
 /// Which files must be on disk: those that are wanted, and those that share a piece with one that is.
@@ -166,6 +187,16 @@ struct Found {
     existed: bool,
 }
 
+impl Found {
+    /// It is not there; this would be its path.
+    fn not(path: &Path) -> Found {
+        Found {
+            path: path.to_owned(),
+            existed: false,
+        }
+    }
+}
+
 /// Looks for every file before any is made, so that what is in the way is said while nothing has happened.
 fn survey(
     metainfo: &Metainfo,
@@ -178,12 +209,8 @@ fn survey(
     files
         .map(|(file, needed)| {
             let own = file.path.as_path();
-            let unmade = |path: &Path| Found {
-                path: path.to_owned(),
-                existed: false,
-            };
             if !matches!(file.kind, FileKind::Regular(_)) {
-                return Ok(unmade(own));
+                return Ok(Found::not(own));
             }
             let part = names.part(file);
             for path in [Some(own), part.as_deref()].into_iter().flatten() {
@@ -199,7 +226,7 @@ fn survey(
                     existed: true,
                 });
             }
-            Ok(unmade(part.as_deref().filter(|_| part_suffix).unwrap_or(own)))
+            Ok(Found::not(part.as_deref().filter(|_| part_suffix).unwrap_or(own)))
         })
         .collect()
 }

@@ -1,4 +1,4 @@
-use super::{Found, resume};
+use super::{Found, is_about, resume};
 use crate::create::{Details, Hidden, Plan, Tree};
 use crate::state::Saved;
 use crate::storage::{Place, Preallocation, Prepared, prepare};
@@ -238,6 +238,21 @@ fn claims_without_stamps_are_hashed() {
     let mut saved = disk.claim(&[0, 1, 2, 3, 4]);
     saved.stamps[3] = None;
     disk.assert(Some(&saved), &[0, 1, 2, 3, 4], 2, "abd");
+}
+
+#[test]
+fn a_state_is_about_files_of_which_one_is_as_it_was_saved() {
+    let disk = Disk::full();
+    let saved = disk.claim(&[0, 1, 2, 3, 4]);
+    let check = |disk: &Disk, saved: &Saved| is_about(saved, metainfo(), &disk.prepare());
+    assert!(check(&disk, &saved));
+    disk.write("a", 0, "x");
+    disk.write("b", 0, "x");
+    assert!(check(&disk, &saved), "the other two are");
+    assert!(!check(&Disk::full(), &saved), "equal files, and others");
+    let mut nothing = saved;
+    nothing.stamps.fill(None);
+    assert!(!check(&disk, &nothing));
 }
 
 #[test]

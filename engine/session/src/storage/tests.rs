@@ -1,4 +1,4 @@
-use super::{Place, Placed, Preallocation, Prepared, StorageError, prepare};
+use super::{Place, Placed, Preallocation, Prepared, StorageError, find, prepare};
 use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::io::Errno;
 use shoal_proto::digest::Digest;
@@ -507,4 +507,23 @@ impl Drop for Mount {
         let unmounted = Command::new("umount").arg("--lazy").arg(self.path()).status();
         assert!(unmounted.expect("umount runs").success(), "umount");
     }
+}
+
+#[test]
+fn files_are_found_by_either_name_and_nothing_is_made() {
+    let disk = Disk::new(four_files());
+    let root = &disk.place.root;
+    let missing = find(&disk.metainfo, root).expect("a look");
+    assert_eq!(missing.existed, [false; 4]);
+    assert!(!root.exists());
+    disk.put("a.part", b"begun");
+    disk.put("sub/b", &[7; 50_000]);
+    fs::create_dir_all(disk.path("sub/deep/d")).expect("a folder");
+    let found = find(&disk.metainfo, root).expect("a look");
+    assert_eq!(found.existed, [true, true, false, true], "whatever it is");
+    assert_eq!(
+        found.paths,
+        ["a.part", "sub/b", "c", "sub/deep/d"].map(|name| disk.path(name))
+    );
+    disk.assert_listing(&[("T/a.part", 5), ("T/sub/b", 50_000)]);
 }
