@@ -288,6 +288,48 @@ fn what_was_downloaded_is_served_on() {
 }
 
 #[test]
+fn what_was_moved_is_served_from_there() {
+    let stage = Stage::new();
+    let target = stage.place.path().join("target");
+    let folder = target.to_string_lossy().into_owned();
+    for said in [
+        "series: complete: 1.43 MiB, of which",
+        "series: complete: 1.43 MiB, all there",
+    ] {
+        let next = Seed::start(stage.download(&["--seed", "--part", "--move-to", &folder]));
+        let complete = next
+            .process()
+            .stdout
+            .wait_for(|line| line.starts_with("series: "));
+        let complete = complete.expect("it tells when all is there");
+        assert!(complete.starts_with(said), "{complete}");
+        assert!(complete.ends_with(&format!("; it is in {folder}")), "{complete}");
+        fetch_all(next.address(), &stage.sample).expect("what was fetched is served");
+        assert_eq!(next.stop(Signal::INT).status.code(), Some(0));
+        stage.sample.assert_present_in(&target);
+        assert_eq!(listing(&stage.out()).len(), 1, "only the state is left");
+    }
+}
+
+#[test]
+fn a_move_is_told_while_it_is_made() {
+    let stage = Stage::new();
+    let target = stage.place.path().join("target");
+    let folder = target.to_string_lossy().into_owned();
+    let finished = run(stage.download(&["--move-to", &folder]));
+    assert_eq!(finished.status.code(), Some(0), "{finished:#?}");
+    assert_eq!(finished.stderr, [format!("shoal: moving to {folder}")]);
+    let told = events(stage.download(&["--move-to", &folder]));
+    assert_eq!(names(&told), ["started", "finished", "stopped"]);
+    let told = events(stage.download(&["--out", &folder, "--move-to", &stage.out().to_string_lossy()]));
+    assert_eq!(
+        names(&told),
+        ["started", "moving", "moved", "finished", "stopped"]
+    );
+    assert_eq!(told[2]["folder"], stage.out().to_string_lossy().into_owned());
+}
+
+#[test]
 fn the_state_may_be_kept_elsewhere() {
     let stage = Stage::new();
     let folder = stage.place.path().join("states");

@@ -19,6 +19,7 @@ mod interop_fetch;
 mod interop_swarm;
 mod killed;
 mod lifecycle;
+mod moving;
 mod serving;
 mod simulation;
 mod streaming;

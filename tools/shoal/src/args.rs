@@ -239,11 +239,20 @@ for any characters, [ab] for one of them, {a,b} for one of several. * also
 stands for /, so '*.mkv' is every such file. Pieces are fetched whole, so the
 ends of neighbouring files may come along.
 
+With --move-to everything that is on disk, what --files left out included, is
+moved to DIR2 once all that is wanted is complete and verified; with --seed it
+is served from there. Within a file system that is a rename; to another one
+each file is copied, made durable and only then removed here. If it is cut
+off, or cannot be done (exit 3: no room, no permission, another file by a
+name), nothing is lost, and the same command goes on with it. What DIR2 has
+already is checked, stays there, and is not fetched again; a file there that
+is not the torrent's is an error before anything is fetched (exit 2).
+
 The line `ready ADDR:PORT` is printed once peers can connect. If port 6881
 is taken and --listen was not given, any free one is used.
 
 SIGINT or SIGTERM stops cleanly: exit 1 if something is missing, 0 while it
-seeds; a second one stops at once.
+seeds; while files are moved it waits for that. A second one stops at once.
 
 --json prints one event on each line, \"event\" being
   started      name, info_hash, out, size_bytes, pieces, pieces_have,
@@ -255,6 +264,8 @@ seeds; a second one stops at once.
   resumed
   peer_banned  address; it sent wrong bytes
   warning      message
+  moving       folder; with --move-to
+  moved        folder; everything is in it
   finished     bytes_done, seconds
   stopped      always the last: complete, bytes_done, bytes_wanted,
                downloaded_bytes, uploaded_bytes
@@ -262,6 +273,7 @@ seeds; a second one stops at once.
 Examples:
   shoal download debian.torrent --out . --peer 192.0.2.1:6881
   shoal download series.torrent --out /srv --files '*/Season 1/*' --sequential
+  shoal download film.torrent --out /tmp/incoming --move-to /srv/films --part
   shoal download big.torrent --out /srv --seed --json | jq -r .event";
 
 #[derive(Debug, Args)]
@@ -306,6 +318,10 @@ pub(crate) struct Download {
     /// Name files NAME.part until everything is there
     #[arg(long)]
     pub(crate) part: bool,
+
+    /// Folder to move everything to once it is complete, also on another file system; made if it is missing
+    #[arg(long, value_name = "DIR2", value_hint = ValueHint::DirPath)]
+    pub(crate) move_to: Option<PathBuf>,
 
     /// Folder for the file that remembers what is there [default: that of --out]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]

@@ -2,12 +2,14 @@
 //!
 //! The order of things: what was asked for is understood before anything is touched; the engine starts, so that a refusal
 //! is known early; the state is opened, files are made and looked at; then it is fetched until all that is wanted
-//! is there, and the files get their names. What is shown meanwhile is the business of [`display`].
+//! is there, and the files get their names and are carried to where they are to stay, which is the business of [`home`].
+//! What is shown meanwhile is that of [`display`].
 //!
 //! Invariants: bad input leaves nothing behind; a stop at any point can be gone on from with the same command; the state
 //! file goes when nothing depends on it any more.
 
 mod display;
+mod home;
 mod meter;
 mod selection;
 mod upkeep;
@@ -20,9 +22,11 @@ use crate::serve::{self, Serving};
 use crate::settings;
 use crossbeam::channel::{select, tick};
 use display::{Display, Status};
+use home::{Home, Obstacle};
 use selection::Selection;
 use shoal::config::Config;
 use shoal::printable::{Printable, PrintablePath};
+use shoal::resume::resume;
 use shoal::session::Event;
 use shoal::storage::{Place, Preallocation, StorageError};
 use shoal::torrent::{BeginError, Fetching, Order, Torrent, TorrentEvent, Wishes};
@@ -63,19 +67,11 @@ pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<Exit, Failure> {
         } else {
             Order::RarestFirst
         },
-        place: Place {
-            root: arguments.out.clone(),
-            part_suffix: arguments.part,
-            preallocation: match arguments.preallocate {
-                Preallocate::Sparse => Preallocation::Sparse,
-                Preallocate::Full => Preallocation::Full,
-            },
-            data_expected: false,
-        },
         seed: arguments.seed,
         metainfo,
         config,
     };
+    let destination = home::destination(&plan.metainfo, &arguments.out, arguments.move_to.as_ref())?;
     let settings = &arguments.settings;
     let serving = if settings.listen.is_some() || settings.config.is_some() {
         Serving::start(&plan.config, json)?
@@ -83,8 +79,27 @@ pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<Exit, Failure> {
         Serving::start_beside_others(&plan.config, json)?
     };
     let folder = arguments.state.as_ref().unwrap_or(&arguments.out);
-    let state = State::open(&arguments.out, folder, &plan.metainfo)?;
-    plan.run(serving, &state, json)
+    let mut home = Home {
+        metainfo: &plan.metainfo,
+        selection: &plan.selection,
+        state: State::open(&arguments.out, folder, &plan.metainfo)?,
+        place: place(arguments),
+        destination,
+    };
+    plan.run(serving, &mut home, json)
+}
+
+/// Where it is fetched to.
+fn place(arguments: &Arguments) -> Place {
+    Place {
+        root: arguments.out.clone(),
+        part_suffix: arguments.part,
+        preallocation: match arguments.preallocate {
+            Preallocate::Sparse => Preallocation::Sparse,
+            Preallocate::Full => Preallocation::Full,
+        },
+        data_expected: false,
+    }
 }
 
 /// The torrent of a file. Of a link there is only a sentence to say.
@@ -131,7 +146,6 @@ struct Plan {
     metainfo: Arc<Metainfo>,
     selection: Selection,
     order: Order,
-    place: Place,
     peers: Vec<SocketAddr>,
     seed: bool,
 }
@@ -144,35 +158,49 @@ enum End {
 }
 
 impl Plan {
-    fn run(&self, serving: Serving, state: &State, json: bool) -> Result<Exit, Failure> {
-        let fetching = match self.begin(&serving, state) {
+    fn run(&self, serving: Serving, home: &mut Home<'_>, json: bool) -> Result<Exit, Failure> {
+        let mut display = Display::new(&self.metainfo, &self.selection, json);
+        let begun = self.settle(&serving, home, &mut display);
+        let fetching = match begun.and_then(|()| self.begin(&serving, home)) {
             Ok(fetching) => fetching,
-            Err(BeginError::Cancelled) => {
+            Err(obstacle) => {
                 serving.session.stop();
-                state.forget_if_new();
-                output::diagnostic(
-                    "stopped before it was known what is there; the same command begins again",
-                );
-                return Ok(Exit::Incomplete);
-            }
-            Err(error) => {
-                serving.session.stop();
-                let failure = failure(error, state);
-                state.forget_if_new();
-                return Err(failure);
+                home.state.forget_if_new();
+                return match obstacle {
+                    Obstacle::Failed(failure) => Err(failure),
+                    Obstacle::StopRequested => {
+                        output::diagnostic(
+                            "stopped before it was known what is there; the same command begins again",
+                        );
+                        Ok(Exit::Incomplete)
+                    }
+                };
             }
         };
-        let mut display = Display::new(&self.metainfo, &self.selection, json);
-        display.started(fetching.have(), &self.place.root)?;
+        display.started(fetching.have(), &home.place.root)?;
         if !self.seed && self.selection.is_within(fetching.have()) {
             serving.session.stop();
-            return self.end_complete(state, &mut display);
+            return self.end_complete(home, &mut display);
         }
-        self.fetch_and_serve(serving, fetching, state, &mut display)
+        self.fetch_and_serve(serving, fetching, home, &mut display)
+    }
+
+    /// Finds out which folder the files are in.
+    fn settle(
+        &self,
+        serving: &Serving,
+        home: &mut Home<'_>,
+        display: &mut Display<'_>,
+    ) -> Result<(), Obstacle> {
+        home.settle(display, |there| {
+            let bar = Bar::looking(&self.metainfo);
+            let scan = self.config.scan_options();
+            resume(&self.metainfo, there, None, &scan, &serving.watch(&bar))
+        })
     }
 
     /// Makes the files and finds out what is in them.
-    fn begin(&self, serving: &Serving, state: &State) -> Result<Fetching, BeginError> {
+    fn begin(&self, serving: &Serving, home: &Home<'_>) -> Result<Fetching, Obstacle> {
         let bar = Bar::looking(&self.metainfo);
         let wishes = Wishes {
             priorities: self.selection.priorities.clone(),
@@ -180,12 +208,13 @@ impl Plan {
         };
         let mut fetching = Fetching::begin(
             Arc::clone(&self.metainfo),
-            self.place.clone(),
+            home.place.clone(),
             wishes,
-            Arc::clone(&state.store),
+            Arc::clone(&home.state.store),
             &self.config.scan_options(),
             &serving.watch(&bar),
-        )?;
+        )
+        .map_err(|error| obstacle(error, &home.state))?;
         fetching.peers.clone_from(&self.peers);
         Ok(fetching)
     }
@@ -194,7 +223,7 @@ impl Plan {
         &self,
         serving: Serving,
         fetching: Fetching,
-        state: &State,
+        home: &mut Home<'_>,
         display: &mut Display<'_>,
     ) -> Result<Exit, Failure> {
         let complete = self.selection.is_within(fetching.have());
@@ -213,10 +242,10 @@ impl Plan {
         }
         if !self.seed {
             serving.session.stop();
-            return self.end_complete(state, display);
+            return self.end_complete(home, display);
         }
-        let (serving, torrent) = self.name_and_go_on(serving, torrent, state)?;
-        display.finished()?;
+        let (serving, torrent) = self.put_in_order_and_go_on(serving, torrent, home, display)?;
+        display.finished(home.destination.as_deref())?;
         serving.go_on()?;
         display.note(&status(&torrent));
         serving.session.stop();
@@ -246,47 +275,46 @@ impl Plan {
         }
     }
 
-    /// All is there and the engine has stopped: files get their names, and nothing but them is left.
-    fn end_complete(&self, state: &State, display: &mut Display<'_>) -> Result<Exit, Failure> {
-        if state.unnamed(&self.metainfo, &self.place, &self.selection)? {
-            state.name(&self.metainfo, &self.place, &self.selection)?;
-        }
-        state.forget();
-        display.finished()?;
+    /// All is there and the engine has stopped: files come to where they stay, and nothing but them is left.
+    fn end_complete(&self, home: &mut Home<'_>, display: &mut Display<'_>) -> Result<Exit, Failure> {
+        home.put_in_order(display)?;
+        home.state.forget();
+        display.finished(home.destination.as_deref())?;
         display.ended()?;
         Ok(Exit::Done)
     }
 
-    /// Gives files their names before they are served. Nothing may use them meanwhile, so the engine starts again then.
-    fn name_and_go_on(
+    /// Puts files where they stay before they are served on. Nothing may use them meanwhile, so the engine starts again
+    /// then.
+    fn put_in_order_and_go_on(
         &self,
         serving: Serving,
         torrent: Torrent,
-        state: &State,
+        home: &mut Home<'_>,
+        display: &mut Display<'_>,
     ) -> Result<(Serving, Torrent), Failure> {
-        if !state.unnamed(&self.metainfo, &self.place, &self.selection)? {
+        if home.is_in_order()? {
             return Ok((serving, torrent));
         }
-        let serving = serving.restart(&self.config, || {
-            state.name(&self.metainfo, &self.place, &self.selection)
+        let serving = serving.restart(&self.config, || home.put_in_order(display))?;
+        let fetching = self.begin(&serving, home).map_err(|obstacle| match obstacle {
+            Obstacle::Failed(failure) => failure,
+            Obstacle::StopRequested => Failure::refused(BeginError::Cancelled),
         })?;
-        let fetching = self
-            .begin(&serving, state)
-            .map_err(|error| failure(error, state))?;
         let torrent = serving.session.add(fetching).map_err(Failure::bad_input)?;
         Ok((serving, torrent))
     }
 }
 
-fn failure(error: BeginError, state: &State) -> Failure {
+fn obstacle(error: BeginError, state: &State) -> Obstacle {
     match error {
         BeginError::Storage(error @ StorageError::Vanished { .. }) => {
             let state = PrintablePath(&state.path);
-            Failure::refused(format!("{error}: its state is in {state}"))
+            Failure::refused(format!("{error}: its state is in {state}")).into()
         }
         BeginError::Storage(error) => error.into(),
         BeginError::State(error) => error.into(),
-        BeginError::Cancelled => Failure::refused(error),
+        BeginError::Cancelled => Obstacle::StopRequested,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a download shows: a bar on a terminal, events for programs, and one line at the end.
 //!
 //! It is told what happens and looks at nothing itself but the time. Without `--json` and without a terminal it is silent
-//! until the end, but for what somebody may have to act on.
+//! until the end, but for what somebody may have to act on, and for a move, which may take its time.
 
 use super::meter::Meter;
 use super::selection::Selection;
@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::output;
 use crate::progress::{Activity, FetchBar};
 use serde_json::{Value, json};
-use shoal::printable::Printable;
+use shoal::printable::{Printable, PrintablePath};
 use shoal::torrent::TorrentReport;
 use shoal::units::rounded_size;
 use shoal_proto::bitfield::Bitfield;
@@ -34,8 +34,11 @@ pub(super) struct Display<'a> {
     metainfo: &'a Metainfo,
     selection: &'a Selection,
     json: bool,
+    /// On a terminal, while it is fetched.
     bar: Option<FetchBar>,
     began: Instant,
+    /// How long it took to fetch, once all is there.
+    took: Option<Duration>,
     /// When a program heard last how far it is.
     told: Option<Instant>,
     downloaded: Meter,
@@ -56,13 +59,13 @@ struct Now {
 
 impl<'a> Display<'a> {
     pub(super) fn new(metainfo: &'a Metainfo, selection: &'a Selection, json: bool) -> Display<'a> {
-        let bar = || FetchBar::new(metainfo.name(), selection.bytes);
         Display {
             metainfo,
             selection,
             json,
-            bar: stderr().is_terminal().then(bar),
+            bar: None,
             began: Instant::now(),
+            took: None,
             told: None,
             downloaded: Meter::default(),
             uploaded: Meter::default(),
@@ -72,6 +75,8 @@ impl<'a> Display<'a> {
 
     /// It is known what is there.
     pub(super) fn started(&mut self, have: &Bitfield, out: &Path) -> Result<(), Failure> {
+        self.began = Instant::now();
+        self.took = None;
         self.now.bytes_done = self.selection.bytes_done(self.metainfo, have);
         self.draw();
         self.event(json!({
@@ -141,18 +146,37 @@ impl<'a> Display<'a> {
         self.event(json!({ "event": "warning", "message": sentence }))
     }
 
-    /// All that is wanted is there. The line for people follows at once, even if it is served from now on.
-    pub(super) fn finished(&mut self) -> Result<(), Failure> {
+    /// All that is wanted is there and is carried to a folder from now on, which may take as long as copying it does.
+    pub(super) fn moving(&mut self, folder: &Path) -> Result<(), Failure> {
+        self.took.get_or_insert(self.began.elapsed());
+        self.bar = None;
+        output::diagnostic(format!("moving to {}", PrintablePath(folder)));
+        self.event(json!({ "event": "moving", "folder": folder.to_string_lossy() }))
+    }
+
+    /// It is there.
+    pub(super) fn moved(&self, folder: &Path) -> Result<(), Failure> {
+        self.event(json!({ "event": "moved", "folder": folder.to_string_lossy() }))
+    }
+
+    /// All that is wanted is there, in this folder if that is another than it was fetched to. The line for people follows
+    /// at once, even if it is served from now on.
+    pub(super) fn finished(&mut self, moved_to: Option<&Path>) -> Result<(), Failure> {
         self.now.bytes_done = self.selection.bytes;
+        let seconds = self.took.unwrap_or(self.began.elapsed()).as_secs_f64();
         self.bar = None;
         if self.json {
             return self.event(json!({
                 "event": "finished",
                 "bytes_done": self.now.bytes_done,
-                "seconds": self.began.elapsed().as_secs_f64(),
+                "seconds": seconds,
             }));
         }
-        output::line(self.summary())
+        let summary = self.summary(seconds);
+        match moved_to {
+            Some(folder) => output::line(format!("{summary}; it is in {}", PrintablePath(folder))),
+            None => output::line(summary),
+        }
     }
 
     /// The end, with everything there.
@@ -177,7 +201,7 @@ impl<'a> Display<'a> {
     }
 
     /// What is there now, and what it took.
-    fn summary(&self) -> String {
+    fn summary(&self, seconds: f64) -> String {
         let name = Printable(self.metainfo.name());
         let size = rounded_size(self.selection.bytes);
         let (files, wanted) = (self.metainfo.files().len(), self.selection.files(self.metainfo));
@@ -190,7 +214,6 @@ impl<'a> Display<'a> {
         if fetched == 0 {
             return format!("{what}, all there already");
         }
-        let seconds = self.began.elapsed().as_secs_f64();
         let rate = rounded_size((fetched as f64 / seconds.max(0.001)) as u64);
         format!(
             "{what}, of which {} came in {seconds:.1} s, {rate}/s",
@@ -241,10 +264,14 @@ impl<'a> Display<'a> {
         }
     }
 
-    fn draw(&self) {
-        if let Some(bar) = &self.bar {
-            bar.show(self.now.bytes_done, &self.activity());
+    fn draw(&mut self) {
+        if !stderr().is_terminal() {
+            return;
         }
+        let activity = self.activity();
+        let bar = || FetchBar::new(self.metainfo.name(), self.selection.bytes);
+        let bar = self.bar.get_or_insert_with(bar);
+        bar.show(self.now.bytes_done, &activity);
     }
 
     /// Writes something that is not the bar, above it.
