@@ -646,6 +646,7 @@ fn every_command_explains_itself_with_an_example() {
         "check",
         "seed",
         "share",
+        "download",
         "config",
         "completions",
         "man",
