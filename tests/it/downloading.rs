@@ -10,6 +10,7 @@ use std::process::Command;
 
 use serde_json::Value as Json;
 use shoal_tests::fetch::fetch_all;
+use shoal_tests::peer::{FAST_AND_EXTENDED, Message, Peer};
 use shoal_tests::place::Place;
 use shoal_tests::process::{Finished, Process, Seed, Signal, run, shoal};
 use shoal_tests::sample::Sample;
@@ -285,6 +286,37 @@ fn what_was_downloaded_is_served_on() {
     let again = Seed::start(stage.download(&["--seed"]));
     fetch_all(again.address(), &stage.sample).expect("it is served again");
     assert_eq!(again.stop(Signal::TERM).status.code(), Some(0));
+}
+
+#[test]
+fn what_was_downloaded_is_super_seeded() {
+    let stage = Stage::new();
+    // Given its names and served anew, served on as it is, and complete from the start.
+    for (more, fresh) in [(&["--part"][..], true), (&[], true), (&[], false)] {
+        if fresh && stage.out().exists() {
+            fs::remove_dir_all(stage.out()).expect("ours");
+        }
+        let next = Seed::start(stage.download(&[&["--seed", "--super-seed"], more].concat()));
+        let complete = |line: &str| line.starts_with("series: complete");
+        next.process()
+            .stdout
+            .wait_for(complete)
+            .expect("it tells when all is there");
+        let mut peer =
+            Peer::greet(next.address(), stage.sample.info_hash(), FAST_AND_EXTENDED).expect("welcome");
+        let first = peer.receive_until(|message| match message {
+            Message::Extended { .. } | Message::AllowedFast { .. } | Message::Unchoke => None,
+            other => Some(other),
+        });
+        assert_eq!(first.expect("a word"), Message::HaveNone);
+        let next_told = peer.receive_until(|message| match message {
+            Message::Have { .. } => Some(()),
+            Message::HaveAll | Message::Bitfield { .. } => panic!("{message:?}"),
+            _ => None,
+        });
+        next_told.expect("it is told of a piece");
+        assert_eq!(next.stop(Signal::TERM).status.code(), Some(0));
+    }
 }
 
 #[test]

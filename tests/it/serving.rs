@@ -1,11 +1,12 @@
 //! Every block of every layout, compared with the original.
 
+use std::collections::BTreeSet;
 use std::thread;
 
 use shoal_tests::fetch::{Fetch, REQUESTS_LEN, fetch_all};
 use shoal_tests::peer::{FAST_AND_EXTENDED, Message, PLAIN, Peer};
 use shoal_tests::place::Place;
-use shoal_tests::process::Seed;
+use shoal_tests::process::{Seed, shoal_seed};
 use shoal_tests::random::Random;
 use shoal_tests::sample::{BLOCK_LEN, Block, Sample};
 
@@ -221,4 +222,72 @@ fn peers_of_one_torrent_do_not_disturb_each_other() {
             });
         }
     });
+}
+
+/// Reads on to a message, past those that every peer gets. None of them may tell of several pieces.
+fn next_word(peer: &mut Peer) -> Message {
+    let word = peer.receive_until(|message| match message {
+        Message::HaveAll | Message::Bitfield { .. } | Message::Suggest { .. } => {
+            panic!("more than one piece: {message:?}")
+        }
+        Message::HaveNone | Message::Extended { .. } | Message::AllowedFast { .. } => None,
+        message => Some(message),
+    });
+    word.expect("a word")
+}
+
+/// The piece that a peer is told of next.
+fn next_told(peer: &mut Peer) -> u32 {
+    match next_word(peer) {
+        Message::Have { piece } => piece,
+        message => panic!("not a piece: {message:?}"),
+    }
+}
+
+fn super_seed_of(sample: &Sample) -> (Place, Seed) {
+    let place = Place::new();
+    let mut command = shoal_seed(&place, &[place.add(sample)]);
+    command.arg("--super-seed");
+    (place, Seed::start(command))
+}
+
+#[test]
+fn a_super_seed_tells_of_one_piece_at_a_time() {
+    let sample = Sample::file("brand new", 5 * 16 * 1024, 16 * KIB);
+    let (_place, seed) = super_seed_of(&sample);
+    for reserved in [FAST_AND_EXTENDED, PLAIN] {
+        let greet = || Peer::greet(seed.address(), sample.info_hash(), reserved).expect("welcome");
+        let (mut one, mut other) = (greet(), greet());
+        let told = [next_told(&mut one), next_told(&mut other)];
+        assert_ne!(told[0], told[1], "each spreads what the other does not have");
+        // One has passed its piece on when the other has it.
+        other.say(&Message::Have { piece: told[0] }).expect("heard");
+        let next = next_told(&mut one);
+        assert!(!told.contains(&next), "{next} after {told:?}");
+    }
+}
+
+#[test]
+fn a_super_seed_gives_a_lonely_peer_everything() {
+    let sample = Sample::file("for one", 5 * 16 * 1024, 16 * KIB);
+    let (_place, seed) = super_seed_of(&sample);
+    let mut peer = Peer::greet(seed.address(), sample.info_hash(), FAST_AND_EXTENDED).expect("welcome");
+    let mut told = next_told(&mut peer);
+    peer.say(&Message::Interested).expect("heard");
+    assert_eq!(next_word(&mut peer), Message::Unchoke);
+    let mut had = BTreeSet::new();
+    loop {
+        assert!(had.insert(told), "{told} twice");
+        let block = sample.blocks_of(told)[0];
+        peer.say(&Message::Request(block)).expect("heard");
+        let Message::Piece { piece, data, .. } = next_word(&mut peer) else {
+            panic!("no block of {told}");
+        };
+        assert!(piece == told && data == sample.bytes_of(block));
+        peer.say(&Message::Have { piece }).expect("heard");
+        if had.len() == 5 {
+            break;
+        }
+        told = next_told(&mut peer);
+    }
 }

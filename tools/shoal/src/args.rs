@@ -176,10 +176,17 @@ served with those that are right; one without any is left out. The line
 `ready ADDR:PORT` is printed once peers are served. A torrent whose files
 change while it is served is stopped with the reason; the others go on.
 
+--super-seed is for the first seed of a new torrent, while nobody else has
+all of it: peers are told of one piece at a time and pass it on before they
+are told of the next, so that everything is out after sending little more
+than one copy. As soon as there are other seeds it only slows peers down.
+Torrents that are not complete here are served as ever.
+
 SIGINT or SIGTERM stops cleanly with exit code 0, a second one at once.
 
 Examples:
   shoal seed debian.torrent --data /srv/data --listen 0.0.0.0:6881
+  shoal seed new-release.torrent --data /srv/data --super-seed
   shoal seed *.torrent --data /srv/data --config /etc/shoal.yaml
   shoal seed big.torrent --data /srv/data --listen 127.0.0.1:0 --cores 0,1 --json"
 )]
@@ -195,6 +202,10 @@ pub(crate) struct Seed {
     /// Do not check the data first: every piece is taken to be there and right
     #[arg(long)]
     pub(crate) trust: bool,
+
+    /// Tell each peer of one piece at a time (BEP 16), as the first seed of a new torrent
+    #[arg(long)]
+    pub(crate) super_seed: bool,
 
     #[command(flatten)]
     pub(crate) settings: Settings,
@@ -247,6 +258,10 @@ off, or cannot be done (exit 3: no room, no permission, another file by a
 name), nothing is lost, and the same command goes on with it. What DIR2 has
 already is checked, stays there, and is not fetched again; a file there that
 is not the torrent's is an error before anything is fetched (exit 2).
+
+--super-seed is for whoever will be the first or only seed, such as the only
+one to have it from its maker: see `shoal seed --help`. It takes all files, so
+not --files. Peers that connected while it was fetched know what it has.
 
 The line `ready ADDR:PORT` is printed once peers can connect. If port 6881
 is taken and --listen was not given, any free one is used.
@@ -310,6 +325,10 @@ pub(crate) struct Download {
     /// Serve it when it is complete, until stopped
     #[arg(long)]
     pub(crate) seed: bool,
+
+    /// With --seed: once it is complete, tell each new peer of one piece at a time (BEP 16)
+    #[arg(long, requires = "seed", conflicts_with = "globs")]
+    pub(crate) super_seed: bool,
 
     /// How room is taken on the disk: all in advance, or as it is written
     #[arg(long, value_enum, value_name = "HOW", default_value_t = Preallocate::Full)]

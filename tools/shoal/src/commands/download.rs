@@ -68,6 +68,7 @@ pub(crate) fn run(arguments: &Arguments, json: bool) -> Result<Exit, Failure> {
             Order::RarestFirst
         },
         seed: arguments.seed,
+        super_seed: arguments.super_seed,
         metainfo,
         config,
     };
@@ -148,6 +149,7 @@ struct Plan {
     order: Order,
     peers: Vec<SocketAddr>,
     seed: bool,
+    super_seed: bool,
 }
 
 /// How a fetch ended.
@@ -227,7 +229,7 @@ impl Plan {
         display: &mut Display<'_>,
     ) -> Result<Exit, Failure> {
         let complete = self.selection.is_within(fetching.have());
-        let torrent = serving.session.add(fetching).map_err(Failure::bad_input)?;
+        let torrent = self.add(&serving, fetching)?;
         display.aside(|| serving.tell_ready())?;
         let end = if complete {
             End::Complete
@@ -245,6 +247,7 @@ impl Plan {
             return self.end_complete(home, display);
         }
         let (serving, torrent) = self.put_in_order_and_go_on(serving, torrent, home, display)?;
+        self.super_seed(&torrent)?;
         display.finished(home.destination.as_deref())?;
         serving.go_on()?;
         display.note(&status(&torrent));
@@ -301,8 +304,22 @@ impl Plan {
             Obstacle::Failed(failure) => failure,
             Obstacle::StopRequested => Failure::refused(BeginError::Cancelled),
         })?;
-        let torrent = serving.session.add(fetching).map_err(Failure::bad_input)?;
+        let torrent = self.add(&serving, fetching)?;
         Ok((serving, torrent))
+    }
+
+    fn add(&self, serving: &Serving, fetching: Fetching) -> Result<Torrent, Failure> {
+        let torrent = serving.session.add(fetching).map_err(Failure::bad_input)?;
+        self.super_seed(&torrent)?;
+        Ok(torrent)
+    }
+
+    /// Super-seeds the torrent if that was asked for; one that is not complete is none the wiser.
+    fn super_seed(&self, torrent: &Torrent) -> Result<(), Failure> {
+        if self.super_seed {
+            torrent.set_super_seeding(true).map_err(Failure::refused)?;
+        }
+        Ok(())
     }
 }
 

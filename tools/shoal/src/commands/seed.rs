@@ -9,7 +9,7 @@ use crate::settings;
 use shoal::check::{Cancelled, FileState, Findings};
 use shoal::config::Config;
 use shoal::printable::{Printable, PrintablePath};
-use shoal::session::Seeding;
+use shoal::session::{AddError, Seeding};
 use shoal::torrent_file;
 use shoal_proto::bitfield::Bitfield;
 use shoal_proto::metainfo::{File, FileKind, Metainfo};
@@ -57,15 +57,20 @@ fn add_all(
             )
         };
         let added = seeding.and_then(|seeding| {
-            serving
-                .session
-                .add(seeding)
-                .map(drop)
+            add(serving, seeding, arguments.super_seed)
                 .map_err(|error| format!("{}: {error}", Printable(metainfo.name())))
         });
         refusals.extend(added.err());
     }
     Ok(refusals)
+}
+
+fn add(serving: &Serving, seeding: Seeding, super_seed: bool) -> Result<(), AddError> {
+    let torrent = serving.session.add(seeding)?;
+    if super_seed {
+        torrent.set_super_seeding(true)?;
+    }
+    Ok(())
 }
 
 /// A torrent whose owner vouches for the data. What is plainly not there is refused all the same.
