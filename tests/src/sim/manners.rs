@@ -28,6 +28,9 @@ const SLACK: Duration = Duration::from_secs(40);
 /// Requests that a peer queues if it does not say (what clients take in practice).
 const REQUESTS_DEFAULT: usize = 250;
 
+/// A send that took longer than a socket with room needs: what was said meanwhile waited.
+const HELD_UP_AFTER: Duration = Duration::from_millis(100);
+
 /// After so much silence of a peer others may be asked for what it was asked for, without taking it back.
 const OVERDUE_AFTER: Duration = Duration::from_secs(14);
 
@@ -82,8 +85,10 @@ struct Side {
     taken_back: BTreeSet<Block>,
     /// When a block came last, or when something was asked for while nothing was.
     heard_at: Time,
-    /// Its socket has not taken all that was given to it, and what comes next waits.
-    held_up: bool,
+    /// Since when its socket has not taken all that was given to it: what comes next waits.
+    held_up: Option<Time>,
+    /// What it says next waited for long, and some of it may be taken back at its end.
+    was_held_up: bool,
     interested: bool,
     /// What the peer asked for, how often.
     wanted: BTreeMap<Block, u32>,
@@ -167,16 +172,17 @@ impl Manners {
     }
 
     /// A daemon has something to say that its socket has not taken yet.
-    pub fn begins_to_say(&mut self, end: End) {
+    pub fn begins_to_say(&mut self, now: Time, end: End) {
         if let Some(side) = self.sides.get_mut(&end) {
-            side.held_up = true;
+            side.held_up.get_or_insert(now);
         }
     }
 
     /// Its socket took all of it.
-    pub fn has_said(&mut self, end: End) {
+    pub fn has_said(&mut self, now: Time, end: End) {
         if let Some(side) = self.sides.get_mut(&end) {
-            side.held_up = false;
+            let since = side.held_up.take();
+            side.was_held_up = since.is_some_and(|since| now.since(since) >= HELD_UP_AFTER);
         }
     }
 
@@ -231,7 +237,7 @@ impl Manners {
             .collect();
         let who = (side.ip, side.peer);
         assert!(
-            asked.len() < 2,
+            asked.len() < 2 || side.was_held_up,
             "{block:?} is asked of a third peer, besides {asked:?}, heard of then: {who:?}"
         );
         let asked = asked.len();
@@ -285,7 +291,8 @@ impl Side {
             asked: BTreeSet::new(),
             taken_back: BTreeSet::new(),
             heard_at: Time::ZERO,
-            held_up: false,
+            held_up: None,
+            was_held_up: false,
             interested: false,
             wanted: BTreeMap::new(),
             chokes: true,
@@ -326,7 +333,7 @@ impl Side {
 
     /// Whether this block may still come from the peer, as far as is known: what it was told last may wait for its socket.
     fn awaits(&self, now: Time, block: Block) -> bool {
-        self.asked.contains(&block) && now.since(self.heard_at) < OVERDUE_AFTER && !self.held_up
+        self.asked.contains(&block) && now.since(self.heard_at) < OVERDUE_AFTER && self.held_up.is_none()
     }
 
     fn hears(&mut self, now: Time, enrolled: &BTreeMap<IpAddr, Rc<[Rc<Torrent>]>>, honest: bool) {

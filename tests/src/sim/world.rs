@@ -483,7 +483,7 @@ impl World {
     fn start_sending(&mut self, commons: &mut Commons, socket: Socket) {
         let connection = self.slots.expect(socket);
         connection.start_sending();
-        commons.manners.begins_to_say(connection.end);
+        commons.manners.begins_to_say(commons.clock.now(), connection.end);
     }
 
     fn sent(&mut self, commons: &mut Commons, socket: Socket, payload: Payload) {
@@ -501,11 +501,11 @@ impl World {
         }
         let len = payload.len() as u32;
         let result = network.send(clock, end, payload);
-        if result == Ok(len) {
-            manners.has_said(end);
-        }
         if let (Ok(taken), false) = (result, says.is_empty()) {
             manners.said(clock.now(), end, &says[..taken as usize]);
+        }
+        if result == Ok(len) {
+            manners.has_said(clock.now(), end);
         }
         self.done.push(Completion::Sent { socket, result });
         if closes {
