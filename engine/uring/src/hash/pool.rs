@@ -14,6 +14,7 @@
 
 mod sleepers;
 
+use std::collections::VecDeque;
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -159,6 +160,7 @@ impl Pool {
                 ring: Box::new(ring),
             }),
             under_way: 0,
+            lanes: Hasher::new().lanes(),
         }
     }
 }
@@ -180,26 +182,47 @@ pub struct Submitter {
     shared: Arc<Shared>,
     results: Arc<Results>,
     under_way: usize,
+    lanes: usize,
 }
 
 impl Submitter {
-    /// Hands a job over, or gives it back when too many are under way: try again after taking a result.
+    /// Hands over the first `count` jobs, fewer when too many are under way: the rest may go after a result was
+    /// taken. Wakes a thread for as many as it hashes
+    /// side by side. A thread that was woken by the first of several would begin that one alone, at half the speed.
+    pub fn submit(&mut self, jobs: &mut VecDeque<Job>, count: usize) {
+        let mut submitted: usize = 0;
+        while submitted < count
+            && let Some(job) = jobs.pop_front()
+        {
+            if let Err(job) = self.push(job) {
+                jobs.push_front(job);
+                break;
+            }
+            submitted += 1;
+        }
+        for _ in 0..submitted.div_ceil(self.lanes) {
+            self.shared.sleepers.wake_one();
+        }
+    }
+
     #[expect(
         clippy::result_large_err,
         reason = "a refused job goes back whole, and boxing each would allocate"
     )]
-    pub fn submit(&mut self, job: Job) -> Result<(), Job> {
+    fn push(&mut self, job: Job) -> Result<(), Job> {
         if self.under_way == self.results.queue.capacity() {
             return Err(job);
         }
         let results = Arc::clone(&self.results);
-        self.shared
-            .waiting
-            .push(Task { job, results })
-            .map_err(|task| task.job)?;
+        let task = Task { job, results };
+        self.shared.waiting.push(task).map_err(|task| task.job)?;
         self.under_way += 1;
-        self.shared.sleepers.wake_one();
         Ok(())
+    }
+
+    /// Jobs that a thread hashes side by side.
+    pub fn lanes(&self) -> usize {
+        self.lanes
     }
 
     /// The next result, if there is one.

@@ -11,17 +11,17 @@ use std::time::Duration;
 use shoal_world::{Completion, Part, Time};
 
 use super::Kernel;
+use crate::hash::Stream;
 use crate::hash::pool::{Job, Outcome, Pool, Segment, Submitter};
-use crate::hash::{Hasher, Stream};
 use crate::mailbox::Mailbox;
 
 /// Jobs of one core that the pool holds at most: the lanes of eight threads, filled twice. More wait here, in order.
 /// A pool's queue has room for as many of each of its cores.
 pub const JOBS_PER_CORE_MAX: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 
-/// How long they gather at most: what a core that fetches a gigabyte a second completes in the meantime fills the lanes,
-/// and one that fetches less has time.
-const GATHER_MAX: Duration = Duration::from_millis(3);
+/// How long they gather at most: a core that fetches a gigabyte a second completes four pieces of 2 MiB in the meantime,
+/// which fill four lanes and are in the processor's caches still; one that fetches less has time.
+const GATHER_MAX: Duration = Duration::from_millis(8);
 
 /// One core's side of the hashing pool.
 pub(super) struct Hashing {
@@ -30,8 +30,6 @@ pub(super) struct Hashing {
     waiting: VecDeque<Job>,
     /// Since when something waits.
     since: Option<Time>,
-    /// Jobs that are hashed side by side.
-    lanes: usize,
     /// Kept so that every job has its result before the pool ends.
     _pool: Arc<Pool>,
 }
@@ -43,7 +41,6 @@ impl Hashing {
             submitter: pool.submitter(JOBS_PER_CORE_MAX, move || mailboxes[core].bell().ring()),
             waiting: VecDeque::new(),
             since: None,
-            lanes: Hasher::new().lanes(),
             _pool: pool,
         }
     }
@@ -68,28 +65,19 @@ impl Hashing {
             return None;
         }
         let due = *self.since.get_or_insert(now) + GATHER_MAX;
-        if self.waiting.len() < self.lanes && now < due {
+        let ready = if now < due {
+            self.waiting.len() - self.waiting.len() % self.submitter.lanes()
+        } else {
+            self.waiting.len()
+        };
+        if ready == 0 {
             return Some(due);
         }
+        self.submitter.submit(&mut self.waiting, ready);
+        // What the pool has no room for goes with the next result, and what fills no lanes yet waits from now on.
         self.since = None;
-        while self.submitter.under_way() < JOBS_PER_CORE_MAX.get()
-            && let Some(job) = self.waiting.pop_front()
-        {
-            self.submit(job);
-        }
-        // What the pool has no room for goes with the next result.
-        None
-    }
-
-    fn submit(&mut self, job: Job) {
-        if let Err(job) = self.submitter.submit(job) {
-            assert_eq!(
-                self.submitter.under_way(),
-                JOBS_PER_CORE_MAX.get(),
-                "the queue of the hashing pool is shorter than its cores fill it"
-            );
-            self.waiting.push_front(job);
-        }
+        let has_room = self.submitter.under_way() < JOBS_PER_CORE_MAX.get();
+        (has_room && !self.waiting.is_empty()).then(|| *self.since.insert(now) + GATHER_MAX)
     }
 }
 

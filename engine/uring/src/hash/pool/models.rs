@@ -61,9 +61,8 @@ fn check(preemptions: Option<usize>, threads: usize, jobs: u64) {
         let mailbox = Arc::new(Mailbox::new().unwrap());
         let pool = pool(threads);
         let mut submitter = submitter(&pool, &mailbox);
-        for tag in 0..jobs {
-            submitter.submit(job(tag)).unwrap();
-        }
+        submitter.submit(&mut (0..jobs).map(job).collect(), jobs as usize);
+        assert_eq!(submitter.under_way(), jobs as usize);
         take_all(&mailbox, &mut submitter);
     });
 }
@@ -86,7 +85,7 @@ fn a_pool_ends_whether_its_jobs_were_begun_or_not() {
         let mailbox = Arc::new(Mailbox::new().unwrap());
         let pool = pool(1);
         let mut submitter = submitter(&pool, &mailbox);
-        submitter.submit(job(0)).unwrap();
+        submitter.submit(&mut [job(0)].into(), 1);
         drop(pool);
     });
 }

@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,6 +8,14 @@ use sha1::{Digest, Sha1};
 
 use super::{Hashed, Job, Options, Outcome, Pool, SLICE_LEN, Segment, Submitter};
 use crate::hash::Stream;
+
+/// Submits one job by itself.
+#[expect(clippy::result_large_err, reason = "a refused job goes back whole")]
+fn submit(submitter: &mut Submitter, job: Job) -> Result<(), Job> {
+    let mut jobs = VecDeque::from([job]);
+    submitter.submit(&mut jobs, 1);
+    jobs.pop_front().map_or(Ok(()), Err)
+}
 
 fn pool(threads: usize, waiting_max: usize) -> Pool {
     let options = Options {
@@ -86,9 +95,7 @@ fn every_job_comes_back_with_its_digest() {
         let pool = pool(threads, 64);
         let mut submitter = submitter(&pool, 64);
         for (tag, message) in messages.iter().enumerate() {
-            submitter
-                .submit(whole(tag as u64, message, 1 + 777 * (tag + 1)))
-                .expect("there is room");
+            submit(&mut submitter, whole(tag as u64, message, 1 + 777 * (tag + 1))).expect("there is room");
         }
         let mut seen = vec![false; messages.len()];
         while submitter.under_way() > 0 {
@@ -116,27 +123,31 @@ fn a_message_may_come_in_several_jobs() {
     let mut submitter = submitter(&pool, 4);
     let mut stream = Stream::new();
     for chunk in message[..299_993].chunks(70_001) {
-        submitter
-            .submit(Job {
+        submit(
+            &mut submitter,
+            Job {
                 tag: 7,
                 stream,
                 segments: segments(chunk, 9_000),
                 ends: false,
-            })
-            .unwrap();
+            },
+        )
+        .unwrap();
         stream = match wait(&mut submitter).outcome {
             Outcome::Stream(stream) => stream,
             Outcome::Digest(_) => panic!("the message goes on"),
         };
     }
-    submitter
-        .submit(Job {
+    submit(
+        &mut submitter,
+        Job {
             tag: 8,
             stream,
             segments: segments(&message[299_993..], 3),
             ends: true,
-        })
-        .unwrap();
+        },
+    )
+    .unwrap();
     let expected: [u8; 20] = Sha1::digest(&message).into();
     assert_eq!(digest(&wait(&mut submitter)), expected);
 }
@@ -146,14 +157,41 @@ fn a_submitter_refuses_more_jobs_than_it_may_have_under_way() {
     let message = bytes(1, 100);
     let pool = pool(1, 64);
     let mut submitter = submitter(&pool, 2);
-    submitter.submit(whole(0, &message, 100)).unwrap();
-    submitter.submit(whole(1, &message, 100)).unwrap();
-    let refused = submitter
-        .submit(whole(2, &message, 100))
-        .expect_err("two are under way, done or not");
+    submit(&mut submitter, whole(0, &message, 100)).unwrap();
+    submit(&mut submitter, whole(1, &message, 100)).unwrap();
+    let refused =
+        submit(&mut submitter, whole(2, &message, 100)).expect_err("two are under way, done or not");
     assert_eq!(refused.tag, 2);
     wait(&mut submitter);
-    submitter.submit(refused).expect("one was taken");
+    submit(&mut submitter, refused).expect("one was taken");
+}
+
+#[test]
+fn of_many_jobs_as_many_are_taken_as_there_is_room_for() {
+    let messages: Vec<Vec<u8>> = (0..11).map(|index| bytes(index, 3 * SLICE_LEN)).collect();
+    let jobs = messages.iter().zip(0..);
+    let mut jobs: VecDeque<Job> = jobs.map(|(message, tag)| whole(tag, message, 9_000)).collect();
+    let pool = pool(2, 64);
+    let mut submitter = submitter(&pool, 8);
+    submitter.submit(&mut jobs, 5);
+    assert_eq!(
+        (submitter.under_way(), jobs.len()),
+        (5, 6),
+        "no more than was said"
+    );
+    submitter.submit(&mut jobs, 6);
+    assert_eq!(
+        (submitter.under_way(), jobs[0].tag),
+        (8, 8),
+        "the rest stays, in order"
+    );
+    while submitter.under_way() > 0 {
+        let hashed = wait(&mut submitter);
+        let expected: [u8; 20] = Sha1::digest(&messages[hashed.tag as usize]).into();
+        assert_eq!(digest(&hashed), expected);
+        submitter.submit(&mut jobs, 1);
+    }
+    assert!(jobs.is_empty());
 }
 
 #[test]
@@ -164,7 +202,7 @@ fn threads_that_fell_asleep_are_woken_by_every_single_job() {
     let mut submitter = submitter(&pool, 4);
     // Each job waits for the result of the one before, so the threads sleep in between: a lost wake-up hangs.
     for tag in 0..20_000 {
-        submitter.submit(whole(tag, &message, 64)).unwrap();
+        submit(&mut submitter, whole(tag, &message, 64)).unwrap();
         let hashed = wait(&mut submitter);
         assert_eq!((hashed.tag, digest(&hashed)), (tag, expected));
     }
@@ -185,9 +223,7 @@ fn many_cores_share_the_threads_and_get_their_own_results() {
                 let mut taken = 0;
                 while taken < messages.len() {
                     while next < messages.len()
-                        && submitter
-                            .submit(whole(next as u64, &messages[next], 1_000))
-                            .is_ok()
+                        && submit(&mut submitter, whole(next as u64, &messages[next], 1_000)).is_ok()
                     {
                         next += 1;
                     }
@@ -220,7 +256,7 @@ fn the_bell_is_rung_after_a_result_can_be_taken() {
         rung.fetch_add(1, Ordering::SeqCst);
         receiver.unpark();
     });
-    submitter.submit(whole(1, &message, 64)).unwrap();
+    submit(&mut submitter, whole(1, &message, 64)).unwrap();
     while rings.load(Ordering::SeqCst) == 0 {
         thread::park();
     }
@@ -235,7 +271,7 @@ fn a_dropped_pool_leaves_no_thread_and_no_reader() {
     let pool = pool(2, 64);
     let mut submitter = submitter(&pool, 64);
     for tag in 0..40 {
-        submitter.submit(whole(tag, &message, 1 << 20)).unwrap();
+        submit(&mut submitter, whole(tag, &message, 1 << 20)).unwrap();
     }
     // More work than the threads have done by now: they are to leave it. A hang or a crash would tell otherwise.
     drop(pool);
@@ -253,7 +289,7 @@ fn threads_may_be_pinned_even_to_processors_that_do_not_exist() {
     };
     let pool = Pool::new(&options).unwrap();
     let mut submitter = submitter(&pool, 1);
-    submitter.submit(whole(0, &message, 10)).unwrap();
+    submit(&mut submitter, whole(0, &message, 10)).unwrap();
     let expected: [u8; 20] = Sha1::digest(&message).into();
     assert_eq!(digest(&wait(&mut submitter)), expected);
 }
