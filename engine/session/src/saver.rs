@@ -31,8 +31,8 @@ pub(crate) enum Deed {
         downloaded_bytes: u64,
         uploaded_bytes: u64,
     },
-    /// Everything wanted is.
-    Finished(InfoHash),
+    /// Everything wanted is, in view of the wish of this number.
+    Finished(InfoHash, u64),
     /// Nothing more will be told of a torrent.
     Ended(InfoHash),
 }
@@ -47,8 +47,8 @@ pub(crate) struct Begun {
     pub(crate) downloaded_before: u64,
     /// It differs from what is written.
     pub(crate) changed: bool,
-    /// To be told when it is written.
-    pub(crate) finished: bool,
+    /// To be told when it is written: finished in view of the wish of this number.
+    pub(crate) finished: Option<u64>,
     /// It was told that it cannot be written.
     pub(crate) lost: bool,
 }
@@ -99,11 +99,11 @@ fn note(torrents: &mut BTreeMap<InfoHash, Begun>, deed: Deed, ended: &mut Vec<In
             torrent.saved.uploaded_bytes = torrent.uploaded_before + uploaded_bytes;
             torrent.changed = true;
         }
-        Deed::Finished(info_hash) => {
+        Deed::Finished(info_hash, wish) => {
             if let Some(torrent) = torrents.get_mut(&info_hash) {
                 torrent.saved.complete = true;
                 torrent.changed = true;
-                torrent.finished = true;
+                torrent.finished = Some(wish);
             }
         }
         Deed::Ended(info_hash) => ended.push(info_hash),
@@ -141,8 +141,8 @@ impl Begun {
         let Some(error) = error else {
             self.changed = false;
             self.lost = false;
-            if std::mem::take(&mut self.finished) {
-                self.shared.tell(TorrentEvent::Finished);
+            if let Some(wish) = self.finished.take() {
+                self.shared.finished(wish);
             }
             return;
         };

@@ -356,7 +356,7 @@ impl Session {
                 downloaded_before: saved.downloaded_bytes,
                 saved,
                 changed: false,
-                finished: false,
+                finished: None,
                 lost: false,
             };
             // The saver lives as long as the session.
@@ -517,7 +517,9 @@ impl Control {
                 downloaded_bytes,
                 uploaded_bytes,
             }),
-            shoal_shard::Event::TorrentFinished { info_hash } => self.save(Deed::Finished(info_hash)),
+            shoal_shard::Event::TorrentFinished { info_hash, wish } => {
+                self.save(Deed::Finished(info_hash, wish));
+            }
             shoal_shard::Event::TorrentPaused { info_hash, failure } => {
                 self.tell(info_hash, TorrentEvent::Paused(failure));
             }

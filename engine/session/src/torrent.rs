@@ -144,7 +144,8 @@ impl Fetching {
 /// What happens to a torrent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TorrentEvent {
-    /// Everything that is wanted is there, verified, and would survive a loss of power.
+    /// Everything that is wanted is there, verified, and would survive a loss of power. It comes once for what was wanted at
+    /// first, and once after every change of priorities, but not for what is not wanted any more.
     Finished,
     /// It cannot be written. It is tried again every few seconds.
     Paused(Failure),
@@ -172,6 +173,8 @@ pub(crate) struct Shared {
     hears: Receiver<TorrentEvent>,
     progress: Mutex<Progress>,
     changed: Condvar,
+    /// Held while a wish gets its number and is sent, so that wishes reach the core in the order of their numbers.
+    wishing: Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -179,6 +182,9 @@ struct Progress {
     have: Bitfield,
     finished: bool,
     ended: bool,
+    /// The number of the latest wish. That the torrent is finished is believed only in view of it: an answer to an
+    /// earlier one may still be under way.
+    wish: u64,
     /// What readers wait for, each its own window.
     windows: Vec<(u64, Vec<u32>)>,
     next_reader: u64,
@@ -192,6 +198,8 @@ impl Shared {
         have: Bitfield,
     ) -> Shared {
         let (tells, hears) = channel::bounded(EVENTS_LEN_MAX);
+        // Nothing is wanted of a torrent that is only served.
+        let finished = place.is_none();
         Shared {
             metainfo,
             paths,
@@ -200,12 +208,14 @@ impl Shared {
             hears,
             progress: Mutex::new(Progress {
                 have,
-                finished: false,
+                finished,
                 ended: false,
+                wish: 0,
                 windows: Vec::new(),
                 next_reader: 0,
             }),
             changed: Condvar::new(),
+            wishing: Mutex::new(()),
         }
     }
 
@@ -224,16 +234,37 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Tells whoever has a handle. When nobody listens the oldest events go: what counts in the end is kept beside them.
+    /// Tells whoever has a handle.
     pub(crate) fn tell(&self, event: TorrentEvent) {
-        let mut progress = self.lock();
-        match event {
-            TorrentEvent::Finished => progress.finished = true,
-            TorrentEvent::Failed(_) => progress.ended = true,
-            _ => {}
+        if let TorrentEvent::Failed(_) = event {
+            // What was there may not be any more.
+            self.lock().finished = false;
+            self.end();
         }
-        drop(progress);
-        self.changed.notify_all();
+        self.queue(event);
+    }
+
+    /// Everything is there that was wanted in view of the wish of this number. If something else is wanted by now, that is
+    /// no news for anybody.
+    pub(crate) fn finished(&self, wish: u64) {
+        let mut progress = self.lock();
+        if progress.wish == wish {
+            progress.finished = true;
+            self.changed.notify_all();
+            self.queue(TorrentEvent::Finished);
+        }
+    }
+
+    /// Something else is wanted from now on. The number of the wish.
+    fn wish(&self) -> u64 {
+        let mut progress = self.lock();
+        progress.wish += 1;
+        progress.finished = false;
+        progress.wish
+    }
+
+    /// When nobody listens the oldest events go: what counts in the end is kept beside them.
+    fn queue(&self, event: TorrentEvent) {
         let mut event = event;
         while let Err(TrySendError::Full(refused)) = self.tells.try_send(event) {
             event = refused;
@@ -276,7 +307,8 @@ impl Torrent {
         self.shared.have()
     }
 
-    /// Whether everything that is wanted is there and durable.
+    /// Whether everything that is wanted is there and durable. Of a torrent that is only served nothing is wanted; of one
+    /// that is fetched it is known soon after it was added.
     pub fn is_finished(&self) -> bool {
         self.shared.lock().finished
     }
@@ -325,11 +357,11 @@ impl Torrent {
             return Ok(());
         };
         storage::prepare(&self.shared.metainfo, place, &wanted(&priorities))?;
-        self.shared.lock().finished = false;
         let info_hash = self.info_hash();
-        self.core.command(Command::Prioritise {
+        self.wish(|wish| Command::Prioritise {
             info_hash,
             priorities,
+            wish,
         })?;
         Ok(())
     }
@@ -373,6 +405,12 @@ impl Torrent {
     /// It cannot be opened, or is padding.
     pub fn reader(&self, file: FileIndex) -> io::Result<Reader> {
         Reader::open(self.clone(), file)
+    }
+
+    /// Sends a wish under a number of its own.
+    fn wish(&self, command: impl FnOnce(u64) -> Command) -> Result<(), AddError> {
+        let _in_order = self.shared.wishing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.core.command(command(self.shared.wish()))
     }
 
     /// A new reader. Its number.
@@ -451,3 +489,6 @@ fn wanted(priorities: &[Priority]) -> Vec<bool> {
     let is_wanted = |priority: &Priority| *priority != Priority::Skip;
     priorities.iter().map(is_wanted).collect()
 }
+
+#[cfg(test)]
+mod tests;

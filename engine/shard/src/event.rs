@@ -45,6 +45,8 @@ pub enum Command {
         info_hash: InfoHash,
         /// A priority for each file, in the order of the layout.
         priorities: Vec<Priority>,
+        /// A number that the answer carries, higher than those of all wishes before it.
+        wish: u64,
     },
     /// Fetch the pieces of a torrent in this order from now on.
     Reorder {
@@ -128,6 +130,8 @@ pub enum Event {
     TorrentFinished {
         /// Which torrent.
         info_hash: InfoHash,
+        /// The number of the latest wish that this takes into account; 0: none came since the torrent was added.
+        wish: u64,
     },
     /// A torrent cannot be written. Nothing more of it is asked for, and the write is tried again.
     TorrentPaused {

@@ -48,6 +48,8 @@ pub(crate) struct Fetching {
     pub(crate) paused: Option<Paused>,
     /// Everything wanted is there and durable, and was told.
     pub(crate) finished: bool,
+    /// The number of the latest wish. What is told as finished is so in view of it.
+    pub(crate) wish: u64,
 }
 
 /// A piece in hand.

@@ -197,7 +197,8 @@ impl Shard {
             Command::Prioritise {
                 info_hash,
                 priorities,
-            } => self.prioritise(now, info_hash, &priorities, ops),
+                wish,
+            } => self.prioritise(now, info_hash, wish, &priorities, ops),
             Command::Reorder { info_hash, order } => self.reorder(info_hash, order),
             Command::Expect { info_hash, pieces } => self.expect(now, info_hash, &pieces, ops),
             Command::Limit {

@@ -662,13 +662,14 @@ impl Shard {
             return;
         }
         let news = !std::mem::replace(&mut fetching.finished, true);
+        let wish = fetching.wish;
         if complete {
             active.fetching = None;
             self.completed.push(id);
         }
         self.settle_whole_files(id);
         if news {
-            self.tell(Event::TorrentFinished { info_hash });
+            self.tell(Event::TorrentFinished { info_hash, wish });
             self.say_upload_only(id);
         }
     }

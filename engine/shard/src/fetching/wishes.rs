@@ -46,6 +46,7 @@ impl Shard {
             blame: Blame::default(),
             paused: None,
             finished: false,
+            wish: 0,
         }));
         if !fits {
             self.tell(Event::PieceTooLong { info_hash });
@@ -57,6 +58,7 @@ impl Shard {
         &mut self,
         now: Time,
         info_hash: InfoHash,
+        wish: u64,
         priorities: &[Priority],
         ops: &mut Vec<Op>,
     ) {
@@ -71,10 +73,10 @@ impl Shard {
             for (piece, priority) in wishes {
                 fetching.picker.set_priority(piece, priority);
             }
-            fetching.finished = false;
+            (fetching.finished, fetching.wish) = (false, wish);
         } else {
             // Everything is there already: the owner waits for the answer all the same.
-            self.tell(Event::TorrentFinished { info_hash });
+            self.tell(Event::TorrentFinished { info_hash, wish });
         }
         self.wishes_changed(now, id, ops);
     }

@@ -205,7 +205,7 @@ impl Daemon {
                     self.progress[number].claimed[piece.index()] = true;
                 }
             }
-            ShardEvent::TorrentFinished { info_hash } => {
+            ShardEvent::TorrentFinished { info_hash, .. } => {
                 let number = self.number_of(info_hash);
                 let progress = &mut self.progress[number];
                 let complete = progress.claimed.iter().all(|claimed| *claimed);

@@ -250,7 +250,12 @@ fn prioritise(priorities: &[Priority]) -> Command {
     Command::Prioritise {
         info_hash: INFO_HASH,
         priorities: priorities.to_vec(),
+        wish: 1,
     }
+}
+
+fn is_finished(event: &Event) -> bool {
+    matches!(event, Event::TorrentFinished { .. })
 }
 
 #[test]
@@ -300,8 +305,7 @@ fn what_is_skipped_is_not_fetched_until_it_is_wanted() {
     });
     let seed = swarm.full_seed(0, true);
     swarm.serve(&[seed]);
-    let finished = Event::TorrentFinished { info_hash: INFO_HASH };
-    assert_eq!(swarm.told(|event| *event == finished), 1);
+    assert_eq!(swarm.told(is_finished), 1);
     assert_eq!(swarm.stage.closed, [], "we may want more of it one day");
     assert_eq!(swarm.said(seed).last(), Some(&Said::NotInterested));
     swarm.stage.events.clear();
@@ -309,6 +313,37 @@ fn what_is_skipped_is_not_fetched_until_it_is_wanted() {
     assert_eq!(swarm.said(seed), [Said::Interested]);
     swarm.serve(&[seed]);
     swarm.check_finished();
+}
+
+/// Found by reading: an answer to an earlier wish was taken for the answer to the latest.
+#[test]
+fn that_a_torrent_is_finished_is_told_with_the_number_of_the_wish() {
+    let mut swarm = Swarm::with(8, PIECE, &[LEN, LEN, LEN], |seeding| {
+        let fetch = seeding.fetch.as_mut().unwrap();
+        fetch.priorities = vec![Priority::Normal, Priority::Skip, Priority::Skip];
+    });
+    let seed = swarm.full_seed(0, true);
+    swarm.serve(&[seed]);
+    let wishes = [
+        [Priority::Normal, Priority::Normal, Priority::Skip],
+        [Priority::Normal, Priority::Skip, Priority::Skip],
+        [Priority::Normal; 3],
+        [Priority::High; 3],
+    ];
+    for (wish, priorities) in (1..).zip(wishes) {
+        swarm.command(Command::Prioritise {
+            info_hash: INFO_HASH,
+            priorities: priorities.to_vec(),
+            wish,
+        });
+        swarm.serve(&[seed]);
+    }
+    let number = |event: &Event| match event {
+        Event::TorrentFinished { wish, .. } => Some(*wish),
+        _ => None,
+    };
+    let numbers: Vec<u64> = swarm.stage.events.iter().filter_map(number).collect();
+    assert_eq!(numbers, [0, 1, 2, 3, 4], "also when nothing is left to fetch");
 }
 
 /// Found by reading: it kept its memory, and the torrent was never finished.
@@ -321,8 +356,7 @@ fn a_piece_in_progress_that_is_skipped_does_not_keep_the_rest_from_being_finishe
     swarm.command(prioritise(&[Priority::Skip, Priority::Normal]));
     assert_eq!(swarm.stage.shard.buffers.held(), 1, "the other one");
     swarm.serve(&[second]);
-    let finished = Event::TorrentFinished { info_hash: INFO_HASH };
-    assert_eq!(swarm.told(|event| *event == finished), 1);
+    assert_eq!(swarm.told(is_finished), 1);
     swarm.check_nothing_leaks();
 }
 
