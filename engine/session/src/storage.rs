@@ -16,7 +16,8 @@
 //! A file is written at its name with `.part` behind it until it is whole, where that is wanted. It has no suffix
 //! if something is at its own name already, if the suffix would not fit, or if another file of the torrent has that
 //! name. Padding files (BEP 47) are never on disk, nor are links. Empty files are made. A file that nobody wants is
-//! made when a wanted piece reaches into it, sparse, because the piece's bytes must be somewhere.
+//! made when a wanted piece reaches into it, sparse, because the piece's bytes must be somewhere; [`prepare_pieces`] does
+//! that for pieces that are wanted by themselves.
 //!
 //! Invariants:
 //! - Nothing that exists is truncated, overwritten or replaced.
@@ -29,7 +30,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate, fstat, ftruncate};
 use rustix::io::Errno;
-use shoal_proto::layout::Layout;
+use shoal_proto::layout::{Layout, PieceIndex};
 use shoal_proto::metainfo::{self, FileKind, Metainfo};
 use shoal_world::FileStamp;
 
@@ -98,9 +99,51 @@ pub struct Placed {
 /// When `wanted` has not one entry for each file.
 pub fn prepare(metainfo: &Metainfo, place: &Place, wanted: &[bool]) -> Result<Prepared, StorageError> {
     assert_eq!(wanted.len(), metainfo.files().len(), "a wish for every file");
-    let needed = needed(metainfo, wanted);
+    let wish = |(needed, wanted): (bool, &bool)| match (needed, wanted) {
+        (false, _) => Need::None,
+        (true, false) => Need::Room(Preallocation::Sparse),
+        (true, true) => Need::Room(place.preallocation),
+    };
+    let needs: Vec<Need> = needed(metainfo, wanted)
+        .into_iter()
+        .zip(wanted)
+        .map(wish)
+        .collect();
+    make(metainfo, place, &needs)
+}
+
+/// Makes the files that these pieces reach into, sparse, as [`prepare`] does for files that only share a piece with what
+/// is wanted. Other files are left as they are.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_pieces(
+    metainfo: &Metainfo,
+    place: &Place,
+    pieces: &[PieceIndex],
+) -> Result<Prepared, StorageError> {
+    let layout = metainfo.layout();
+    let mut needs = vec![Need::None; metainfo.files().len()];
+    for piece in pieces {
+        let segments = layout.segments(layout.piece_offset(*piece), layout.piece_len(*piece).into());
+        for segment in segments.filter(|segment| !segment.padding) {
+            needs[segment.file.index()] = Need::Room(Preallocation::Sparse);
+        }
+    }
+    make(metainfo, place, &needs)
+}
+
+/// What is to be there of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    None,
+    /// The file, with its room taken so.
+    Room(Preallocation),
+}
+
+fn make(metainfo: &Metainfo, place: &Place, needs: &[Need]) -> Result<Prepared, StorageError> {
     let root = Root::open(place)?;
-    let found = survey(metainfo, &root, place.part_suffix, &needed)?;
+    let found = survey(metainfo, &root, place.part_suffix, needs)?;
     if place.data_expected && !found.iter().any(|file| file.existed) {
         return Err(StorageError::Vanished {
             path: place.root.clone(),
@@ -111,18 +154,10 @@ pub fn prepare(metainfo: &Metainfo, place: &Place, wanted: &[bool]) -> Result<Pr
         inodes: HashMap::new(),
         folders: BTreeSet::new(),
     };
-    for (index, file) in metainfo
-        .files()
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| needed[*index])
-    {
-        let preallocation = if wanted[index] {
-            place.preallocation
-        } else {
-            Preallocation::Sparse
-        };
-        maker.make(file, &found[index], preallocation)?;
+    for ((file, found), need) in metainfo.files().iter().zip(&found).zip(needs) {
+        if let Need::Room(preallocation) = *need {
+            maker.make(file, found, preallocation)?;
+        }
     }
     root.sync_folders(&maker.folders)?;
     Ok(prepared(&place.root, &found))
@@ -136,7 +171,7 @@ pub fn prepare(metainfo: &Metainfo, place: &Place, wanted: &[bool]) -> Result<Pr
 pub fn find(metainfo: &Metainfo, root: &Path) -> Result<Prepared, StorageError> {
     let files = metainfo.files();
     let found = match Root::open_existing(root) {
-        Ok(root) => survey(metainfo, &root, false, &vec![false; files.len()])?,
+        Ok(root) => survey(metainfo, &root, false, &vec![Need::None; files.len()])?,
         Err(StorageError::Missing { .. }) => {
             files.iter().map(|file| Found::not(file.path.as_path())).collect()
         }
@@ -202,12 +237,13 @@ fn survey(
     metainfo: &Metainfo,
     root: &Root,
     part_suffix: bool,
-    needed: &[bool],
+    needs: &[Need],
 ) -> Result<Vec<Found>, StorageError> {
     let names = Names::new(metainfo);
-    let files = metainfo.files().iter().zip(needed);
+    let files = metainfo.files().iter().zip(needs);
     files
-        .map(|(file, needed)| {
+        .map(|(file, need)| {
+            let needed = *need != Need::None;
             let own = file.path.as_path();
             if !matches!(file.kind, FileKind::Regular(_)) {
                 return Ok(Found::not(own));
@@ -216,8 +252,8 @@ fn survey(
             for path in [Some(own), part.as_deref()].into_iter().flatten() {
                 match root.look(path) {
                     Ok(None) => continue,
-                    Ok(Some(entry)) if *needed => suits(root, path, &entry, file.len)?,
-                    Err(error) if *needed => return Err(error),
+                    Ok(Some(entry)) if needed => suits(root, path, &entry, file.len)?,
+                    Err(error) if needed => return Err(error),
                     // What is in the way of nothing is no obstacle.
                     Ok(Some(_)) | Err(_) => {}
                 }

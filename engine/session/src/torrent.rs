@@ -21,7 +21,7 @@ use shoal_proto::info_hash::InfoHash;
 use shoal_proto::layout::{FileIndex, PieceIndex};
 use shoal_proto::metainfo::Metainfo;
 use shoal_shard::Command;
-pub use shoal_shard::{Failure, Order, Priority, TorrentReport};
+pub use shoal_shard::{Cause, Failure, Order, Priority, TorrentReport};
 use shoal_uring::scan;
 use shoal_world::FileStamp;
 use thiserror::Error;
@@ -74,9 +74,17 @@ pub enum BeginError {
     Cancelled,
 }
 
-/// Why something else cannot be wanted of a torrent.
+/// Why something else cannot be wanted of a torrent. Nothing changed, but that some files may have been made.
 #[derive(Debug, Error)]
 pub enum WishError {
+    /// It has no such piece.
+    #[error("there is no piece {piece}: the torrent has {pieces}, counted from 0")]
+    NoSuchPiece {
+        /// What was asked for.
+        piece: u32,
+        /// How many pieces there are.
+        pieces: u32,
+    },
     /// Files cannot be made.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -361,6 +369,45 @@ impl Torrent {
         self.wish(|wish| Command::Prioritise {
             info_hash,
             priorities,
+            wish,
+        })?;
+        Ok(())
+    }
+
+    /// Wants these pieces, counted from 0, so much from now on, whatever is said of their files before or after. `None` takes
+    /// that back: they are wanted as much as the file in each that is wanted most.
+    ///
+    /// Files that a piece reaches into are made first, sparse, if they were not wanted so far. A piece that is skipped while
+    /// it is in progress is forgotten, and what came of it; one that is whole already is kept. As with files,
+    /// [`Torrent::wait`] and [`TorrentEvent::Finished`] answer in view of the change, and of a torrent that is only served
+    /// nothing is wanted. A [`Reader`] gets what it reads from skipped pieces as well.
+    ///
+    /// These priorities last as long as the torrent is in its session. They are not part of the durable state: whoever adds
+    /// the torrent again says them again, as it says again how much the files are wanted.
+    ///
+    /// # Errors
+    /// There is no such piece, files cannot be made, or the core that fetches the torrent is gone.
+    pub fn set_piece_priorities(&self, pieces: &[u32], priority: Option<Priority>) -> Result<(), WishError> {
+        let layout = self.shared.metainfo.layout();
+        let known = |piece: &u32| {
+            layout.piece(*piece).ok_or(WishError::NoSuchPiece {
+                piece: *piece,
+                pieces: layout.pieces(),
+            })
+        };
+        let pieces = pieces.iter().map(known).collect::<Result<Vec<PieceIndex>, _>>()?;
+        let Some(place) = &self.shared.place else {
+            return Ok(());
+        };
+        // Without a priority of its own a piece is wanted by a file, for which its files were made.
+        if priority.is_some_and(|priority| priority != Priority::Skip) {
+            storage::prepare_pieces(&self.shared.metainfo, place, &pieces)?;
+        }
+        let info_hash = self.info_hash();
+        self.wish(|wish| Command::PrioritisePieces {
+            info_hash,
+            pieces,
+            priority,
             wish,
         })?;
         Ok(())

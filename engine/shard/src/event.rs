@@ -48,6 +48,17 @@ pub enum Command {
         /// A number that the answer carries, higher than those of all wishes before it.
         wish: u64,
     },
+    /// Want these pieces of a torrent so much from now on, whatever their files say.
+    PrioritisePieces {
+        /// Which torrent.
+        info_hash: InfoHash,
+        /// Which pieces.
+        pieces: Vec<PieceIndex>,
+        /// How much. `None`: as much as their files say, as before.
+        priority: Option<Priority>,
+        /// As in [`Command::Prioritise`], one count for both.
+        wish: u64,
+    },
     /// Fetch the pieces of a torrent in this order from now on.
     Reorder {
         /// Which torrent.

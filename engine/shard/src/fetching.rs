@@ -27,6 +27,7 @@ use shoal_world::{Op, Socket, Time};
 pub(crate) use self::blame::{Banned, Blame};
 pub(crate) use self::landing::Landed;
 pub(crate) use self::storing::{Durability, Paused, WriteUnderWay};
+pub(crate) use self::wishes::Wishes;
 use crate::buffers::{BufferId, Cut, Stage};
 use crate::limits::{ASKING_OUTBOX_LEN_MAX, IDLE_PIECE_AFTER};
 use crate::picker::{Asker, Picker};
@@ -48,8 +49,7 @@ pub(crate) struct Fetching {
     pub(crate) paused: Option<Paused>,
     /// Everything wanted is there and durable, and was told.
     pub(crate) finished: bool,
-    /// The number of the latest wish. What is told as finished is so in view of it.
-    pub(crate) wish: u64,
+    pub(crate) wishes: Wishes,
 }
 
 /// A piece in hand.

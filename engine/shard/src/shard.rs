@@ -199,6 +199,12 @@ impl Shard {
                 priorities,
                 wish,
             } => self.prioritise(now, info_hash, wish, &priorities, ops),
+            Command::PrioritisePieces {
+                info_hash,
+                pieces,
+                priority,
+                wish,
+            } => self.prioritise_pieces(now, info_hash, wish, &pieces, priority, ops),
             Command::Reorder { info_hash, order } => self.reorder(info_hash, order),
             Command::Expect { info_hash, pieces } => self.expect(now, info_hash, &pieces, ops),
             Command::Limit {

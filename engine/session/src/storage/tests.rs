@@ -1,4 +1,4 @@
-use super::{Place, Placed, Preallocation, Prepared, StorageError, find, prepare};
+use super::{Place, Placed, Preallocation, Prepared, StorageError, find, prepare, prepare_pieces};
 use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::io::Errno;
 use shoal_proto::digest::Digest;
@@ -324,6 +324,28 @@ fn of_unwanted_files_only_those_are_made_that_a_wanted_piece_reaches() {
     check([false, true, false, false], &[a, b, d]);
     check([false, false, true, false], &[c]);
     check([false, false, false, true], &[b, d]);
+}
+
+#[test]
+fn for_a_piece_the_files_are_made_that_it_reaches_sparse() {
+    let mut disk = Disk::new(four_files());
+    disk.place.preallocation = Preallocation::Full;
+    let layout = disk.metainfo.layout();
+    let pieces: Vec<_> = [0, 3].iter().filter_map(|piece| layout.piece(*piece)).collect();
+    let prepared = prepare_pieces(&disk.metainfo, &disk.place, &pieces[..1]).expect("prepared");
+    assert_eq!(prepared.existed, [false; 4]);
+    assert_listing(&disk.place.root, &[("T/a.part", 20_000)]);
+    let prepared = prepare_pieces(&disk.metainfo, &disk.place, &pieces[1..]).expect("prepared");
+    assert_eq!(prepared.existed, [true, false, false, false]);
+    let made = [
+        ("T/a.part", 20_000),
+        ("T/sub/b.part", 30_000),
+        ("T/sub/deep/d.part", 30_000),
+    ];
+    assert_listing(&disk.place.root, &made);
+    for path in [0, 1, 3].map(|file| &prepared.paths[file]) {
+        assert_eq!(fs::metadata(path).expect("it was made").blocks(), 0, "{path:?}");
+    }
 }
 
 #[test]

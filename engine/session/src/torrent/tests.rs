@@ -3,9 +3,8 @@ use std::sync::Arc;
 
 use shoal_proto::bitfield::Bitfield;
 use shoal_proto::metainfo::Metainfo;
-use shoal_shard::Cause;
 
-use super::{EVENTS_LEN_MAX, Failure, Shared, TorrentEvent};
+use super::{Cause, EVENTS_LEN_MAX, Failure, Shared, TorrentEvent};
 use crate::storage::{Place, Preallocation};
 
 /// What is known of a torrent of one piece, fetched or only served.

@@ -662,7 +662,7 @@ impl Shard {
             return;
         }
         let news = !std::mem::replace(&mut fetching.finished, true);
-        let wish = fetching.wish;
+        let wish = fetching.wishes.number;
         if complete {
             active.fetching = None;
             self.completed.push(id);

@@ -1,4 +1,8 @@
-//! What the owner wants of a torrent: which files, in which order, what first.
+//! What the owner wants of a torrent: which files and pieces, in which order, what first.
+//!
+//! A piece is wanted as much as the file in it that is wanted most, unless it has a priority of its own. The picker knows
+//! pieces only; here it is remembered where their priorities come from, so that each can change without the other.
+//! What readers wait for is not a wish: it ends with them, and the picker keeps it apart.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +17,47 @@ use crate::picker::{Order, Picker, Priority};
 use crate::shard::Shard;
 use crate::torrent::{Fetch, TorrentId};
 
+/// How much each piece of a torrent is wanted, and why.
+#[derive(Debug)]
+pub(crate) struct Wishes {
+    /// How much every file is wanted.
+    files: Vec<Priority>,
+    /// Pieces with a priority of their own.
+    pieces: BTreeMap<PieceIndex, Priority>,
+    /// The number of the latest wish. What is told as finished is so in view of it.
+    pub(crate) number: u64,
+}
+
+impl Wishes {
+    fn new(files: Vec<Priority>) -> Wishes {
+        Wishes {
+            files,
+            pieces: BTreeMap::new(),
+            number: 0,
+        }
+    }
+
+    /// How much a piece is wanted. One of nothing but padding is wanted as well: it costs the disk nothing, and completes
+    /// the torrent.
+    fn of_piece(&self, layout: &Layout, piece: PieceIndex) -> Priority {
+        if let Some(own) = self.pieces.get(&piece) {
+            return *own;
+        }
+        let (start, len) = (layout.piece_offset(piece), layout.piece_len(piece));
+        let segments = layout.segments(start, len.into());
+        let real = segments.filter(|segment| !segment.padding);
+        let most = real.map(|segment| self.files[segment.file.index()]).max();
+        most.unwrap_or(Priority::Normal)
+    }
+
+    /// Brings the picker in line for these pieces.
+    fn settle(&self, layout: &Layout, pieces: impl Iterator<Item = PieceIndex>, picker: &mut Picker) {
+        for piece in pieces {
+            picker.set_priority(piece, self.of_piece(layout, piece));
+        }
+    }
+}
+
 impl Shard {
     /// Sees to it that what is missing of a torrent is fetched.
     pub(crate) fn begin_fetching(&mut self, id: TorrentId, fetch: Fetch) {
@@ -25,6 +70,11 @@ impl Shard {
             active.layout.pieces() as usize,
             "a hash for every piece"
         );
+        assert_eq!(
+            fetch.priorities.len(),
+            active.layout.file_count(),
+            "a priority for every file"
+        );
         let longest = active
             .layout
             .piece_indices()
@@ -32,11 +82,8 @@ impl Shard {
             .expect("a torrent has a piece");
         let fits = self.buffers.fits(active.cut(id), longest);
         let mut picker = Picker::new(active.layout.clone(), &active.have, fetch.order);
-        for (piece, priority) in priorities_of(&active.layout, &fetch.priorities) {
-            if priority != Priority::Normal {
-                picker.set_priority(piece, priority);
-            }
-        }
+        let wishes = Wishes::new(fetch.priorities);
+        wishes.settle(&active.layout, active.layout.piece_indices(), &mut picker);
         active.fetching = Some(Box::new(Fetching {
             picker,
             hashes: fetch.hashes,
@@ -46,7 +93,7 @@ impl Shard {
             blame: Blame::default(),
             paused: None,
             finished: false,
-            wish: 0,
+            wishes,
         }));
         if !fits {
             self.tell(Event::PieceTooLong { info_hash });
@@ -62,18 +109,51 @@ impl Shard {
         priorities: &[Priority],
         ops: &mut Vec<Op>,
     ) {
+        self.wish(now, info_hash, wish, ops, |wishes, layout, picker| {
+            assert_eq!(priorities.len(), layout.file_count(), "a priority for every file");
+            wishes.files = priorities.to_vec();
+            wishes.settle(layout, layout.piece_indices(), picker);
+        });
+    }
+
+    pub(crate) fn prioritise_pieces(
+        &mut self,
+        now: Time,
+        info_hash: InfoHash,
+        wish: u64,
+        pieces: &[PieceIndex],
+        priority: Option<Priority>,
+        ops: &mut Vec<Op>,
+    ) {
+        self.wish(now, info_hash, wish, ops, |wishes, layout, picker| {
+            for piece in pieces {
+                match priority {
+                    Some(own) => wishes.pieces.insert(*piece, own),
+                    None => wishes.pieces.remove(piece),
+                };
+            }
+            wishes.settle(layout, pieces.iter().copied(), picker);
+        });
+    }
+
+    /// Something else is wanted of a torrent: this changes it, and everything that rests on it follows.
+    fn wish(
+        &mut self,
+        now: Time,
+        info_hash: InfoHash,
+        wish: u64,
+        ops: &mut Vec<Op>,
+        change: impl FnOnce(&mut Wishes, &Layout, &mut Picker),
+    ) {
         let Some(id) = self.torrents.find(info_hash) else {
             return;
         };
         let Some(active) = self.torrents.active(id) else {
             return;
         };
-        let wishes = priorities_of(&active.layout, priorities);
         if let Some(fetching) = active.fetching.as_deref_mut() {
-            for (piece, priority) in wishes {
-                fetching.picker.set_priority(piece, priority);
-            }
-            (fetching.finished, fetching.wish) = (false, wish);
+            change(&mut fetching.wishes, &active.layout, &mut fetching.picker);
+            (fetching.finished, fetching.wishes.number) = (false, wish);
         } else {
             // Everything is there already: the owner waits for the answer all the same.
             self.tell(Event::TorrentFinished { info_hash, wish });
@@ -147,21 +227,4 @@ impl Shard {
         }
         self.give_up(id, ops);
     }
-}
-
-/// How much every piece is wanted: as much as the file in it that is wanted most. A piece of
-/// nothing but padding is wanted as well: it costs the disk nothing, and completes the torrent.
-fn priorities_of(layout: &Layout, files: &[Priority]) -> Vec<(PieceIndex, Priority)> {
-    assert_eq!(files.len(), layout.file_count(), "a priority for every file");
-    let priority_of = |piece: PieceIndex| {
-        let (start, len) = (layout.piece_offset(piece), layout.piece_len(piece));
-        let segments = layout.segments(start, len.into());
-        let real = segments.filter(|segment| !segment.padding);
-        let most = real.map(|segment| files[segment.file.index()]).max();
-        most.unwrap_or(Priority::Normal)
-    };
-    layout
-        .piece_indices()
-        .map(|piece| (piece, priority_of(piece)))
-        .collect()
 }

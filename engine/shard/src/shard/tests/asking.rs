@@ -258,6 +258,18 @@ fn is_finished(event: &Event) -> bool {
     matches!(event, Event::TorrentFinished { .. })
 }
 
+/// The pieces that a peer is asked for, in order, until nothing more is.
+fn order_of_pieces(swarm: &mut Swarm, seed: Socket) -> Vec<u32> {
+    let mut order = Vec::new();
+    while let Some(next) = first_asked(swarm, seed) {
+        if order.last() != Some(&next.index) {
+            order.push(next.index);
+        }
+        swarm.send(seed, next, true);
+    }
+    order
+}
+
 #[test]
 fn priorities_change_what_is_asked_for_next() {
     let mut swarm = Swarm::new(8, PIECE, &[LEN, LEN, LEN, LEN]);
@@ -269,14 +281,7 @@ fn priorities_change_what_is_asked_for_next() {
         Priority::Normal,
         Priority::High,
     ]));
-    let mut order = Vec::new();
-    while let Some(next) = first_asked(&mut swarm, seed) {
-        if order.last() != Some(&next.index) {
-            order.push(next.index);
-        }
-        swarm.send(seed, next, true);
-    }
-    assert_eq!(order, [0, 3, 2, 1]);
+    assert_eq!(order_of_pieces(&mut swarm, seed), [0, 3, 2, 1]);
 }
 
 #[test]
@@ -287,14 +292,7 @@ fn what_a_reader_waits_for_is_asked_for_next() {
         info_hash: INFO_HASH,
         pieces: vec![4, 2, 99],
     });
-    let mut order = Vec::new();
-    while let Some(next) = first_asked(&mut swarm, seed) {
-        if order.last() != Some(&next.index) {
-            order.push(next.index);
-        }
-        swarm.send(seed, next, true);
-    }
-    assert_eq!(order, [0, 4, 2, 1, 3, 5]);
+    assert_eq!(order_of_pieces(&mut swarm, seed), [0, 4, 2, 1, 3, 5]);
 }
 
 #[test]
@@ -369,6 +367,65 @@ fn what_is_asked_of_a_piece_that_is_given_up_is_taken_back() {
     assert_eq!(under_way(&mut swarm, seed), 0);
     assert!(swarm.said(seed).contains(&Said::Cancel(block(0, 15))));
     swarm.check_nothing_leaks();
+}
+
+/// Wants these pieces so much, whatever their files say.
+fn prioritise_pieces(swarm: &Swarm, pieces: &[u32], priority: Option<Priority>) -> Command {
+    let piece = |piece: &u32| swarm.layout.piece(*piece).expect("a piece of the torrent");
+    Command::PrioritisePieces {
+        info_hash: INFO_HASH,
+        pieces: pieces.iter().map(piece).collect(),
+        priority,
+        wish: 1,
+    }
+}
+
+#[test]
+fn a_piece_of_its_own_priority_keeps_it_whatever_its_files_say() {
+    let mut swarm = Swarm::new(8, PIECE, &[2 * LEN, 4 * LEN]);
+    let seed = swarm.full_seed(0, true);
+    swarm.command(prioritise_pieces(&swarm, &[3], Some(Priority::High)));
+    swarm.command(prioritise_pieces(&swarm, &[1, 4], Some(Priority::Skip)));
+    swarm.command(prioritise(&[Priority::High, Priority::Low]));
+    assert_eq!(order_of_pieces(&mut swarm, seed), [0, 3, 2, 5]);
+    assert_eq!(swarm.told(is_finished), 1);
+    assert_eq!(swarm.said(seed).last(), Some(&Said::NotInterested));
+    swarm.stage.events.clear();
+    swarm.command(prioritise_pieces(&swarm, &[4], None));
+    swarm.command(prioritise_pieces(&swarm, &[1], Some(Priority::Normal)));
+    assert_eq!(
+        order_of_pieces(&mut swarm, seed),
+        [4, 1],
+        "the first was begun at once"
+    );
+    swarm.check_finished();
+}
+
+#[test]
+fn a_piece_of_a_skipped_file_can_be_wanted() {
+    let mut swarm = Swarm::with(8, PIECE, &[LEN, 3 * LEN], |seeding| {
+        let fetch = seeding.fetch.as_mut().unwrap();
+        fetch.priorities = vec![Priority::Skip; 2];
+    });
+    let seed = swarm.full_seed(0, true);
+    assert_eq!(swarm.asked(seed), []);
+    swarm.command(prioritise_pieces(&swarm, &[2], Some(Priority::Low)));
+    assert_eq!(order_of_pieces(&mut swarm, seed), [2]);
+    assert_eq!(swarm.told(is_finished), 2, "of nothing, and of the piece");
+    swarm.check_nothing_leaks();
+}
+
+#[test]
+fn a_piece_in_progress_that_is_skipped_by_itself_gives_its_memory_back() {
+    let mut swarm = Swarm::new(8, PIECE, &[2 * LEN]);
+    let seed = swarm.seed(0, true, 0..1);
+    assert_eq!(under_way(&mut swarm, seed), 16);
+    swarm.command(prioritise_pieces(&swarm, &[0], Some(Priority::Skip)));
+    assert_eq!(under_way(&mut swarm, seed), 0);
+    assert!(swarm.said(seed).contains(&Said::Cancel(block(0, 15))));
+    swarm.check_nothing_leaks();
+    swarm.command(prioritise_pieces(&swarm, &[0], None));
+    assert_eq!(under_way(&mut swarm, seed), 16);
 }
 
 #[test]
