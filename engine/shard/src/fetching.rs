@@ -242,6 +242,10 @@ impl Shard {
             oldest = [oldest, here].into_iter().flatten().min();
         }
         if let Some((_, id, piece)) = oldest {
+            // Before the peers of the piece, or they take its memory again, for the same piece.
+            for socket in self.hungry.take() {
+                self.queue_asking(socket);
+            }
             self.drop_piece(now, id, piece, ops);
         }
     }

@@ -542,10 +542,10 @@ impl Stage {
 
     fn stamp(&self, file: u32) -> FileStamp {
         let size = |disk: &Vec<u8>| disk.len() as u64;
-        self.stamps
-            .get(&file)
-            .copied()
-            .unwrap_or_else(|| stamp(self.disk.get(&file).map_or(self.lens[file as usize], size)))
+        self.stamps.get(&file).copied().unwrap_or_else(|| {
+            let disk = self.disk.get(&file);
+            stamp(disk.map_or_else(|| self.lens[file as usize], size))
+        })
     }
 }
 
