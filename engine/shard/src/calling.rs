@@ -18,7 +18,7 @@ use crate::limits::{
 };
 use crate::peer::{Called, Peer, Transmission};
 use crate::shard::Shard;
-use crate::torrent::TorrentId;
+use crate::torrent::{Active, TorrentId};
 
 /// What is known of one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +95,14 @@ impl Candidates {
         waiting.min()
     }
 
+    /// Whether an address could be called of which nothing bad is known.
+    fn has_untried(&self, now: Time) -> bool {
+        let is_untried = |candidate: &Candidate| {
+            candidate.failures == 0 && matches!(candidate.state, State::Waiting(at) if at <= now)
+        };
+        self.known.values().any(is_untried)
+    }
+
     /// A call failed, or its connection ended.
     pub(crate) fn ended(&mut self, now: Time, address: SocketAddr) {
         if let Some(candidate) = self.known.get_mut(&address)
@@ -137,8 +145,8 @@ impl Shard {
         self.turnover_at.get_or_insert(now + TURNOVER_EVERY);
     }
 
-    /// Where connections are scarce and other addresses wait, the called peers that give least make room: a swarm is
-    /// larger than what one happened to meet first.
+    /// Where connections are scarce and untried addresses wait, called peers that give nothing make room: a swarm is larger
+    /// than what one happened to meet first.
     pub(crate) fn turn_over(&mut self, now: Time, ops: &mut Vec<Op>) {
         if self.turnover_at.is_none_or(|at| at > now) {
             return;
@@ -149,24 +157,53 @@ impl Shard {
             return;
         }
         for id in fetched {
-            let Some(active) = self.torrents.get(id) else {
+            self.turn_over_of(now, id, ops);
+        }
+    }
+
+    /// Those who gave least go first. Nobody goes who gives, who was not here since the last time, or without whom nobody
+    /// would have a piece.
+    fn turn_over_of(&mut self, now: Time, id: TorrentId, ops: &mut Vec<Op>) {
+        let untried = |active: &&Active| active.candidates.has_untried(now);
+        let Some(active) = self.torrents.get(id).filter(untried) else {
+            return;
+        };
+        let (mut called, mut useless) = (0_usize, Vec::new());
+        for socket in &active.peers {
+            let Some(talking) = self.peers.talking(*socket).filter(|talking| talking.called) else {
                 continue;
             };
-            if active.candidates.due_at().is_none_or(|at| at > now) {
-                continue;
-            }
-            let rate = |socket: &Socket| {
-                let talking = self.peers.talking(*socket).filter(|talking| talking.called)?;
-                let download = talking.download.as_deref()?;
-                Some((download.rate.bytes_per_s(now), *socket))
-            };
-            let mut given: Vec<(u64, Socket)> = active.peers.iter().filter_map(rate).collect();
-            given.sort_unstable();
-            given.truncate(given.len().div_ceil(TURNOVER_PART));
-            for (_, socket) in given {
-                self.disconnect(now, socket, ops);
+            called += 1;
+            if let Some(download) = &talking.download
+                && download.rate.bytes_per_s(now) == 0
+                && talking.joined + TURNOVER_EVERY <= now
+            {
+                useless.push((download.downloaded_bytes, talking.joined, *socket));
             }
         }
+        useless.sort_unstable();
+        let mut left = called.div_ceil(TURNOVER_PART);
+        for (_, _, socket) in useless {
+            if left == 0 {
+                break;
+            }
+            if !self.is_only_source(id, socket) {
+                self.disconnect(now, socket, ops);
+                left -= 1;
+            }
+        }
+    }
+
+    /// Whether a peer is the only one that has some piece that is wanted.
+    fn is_only_source(&mut self, id: TorrentId, socket: Socket) -> bool {
+        let Some(download) = self.peers.download(socket) else {
+            return false;
+        };
+        let fetching = self
+            .torrents
+            .get(id)
+            .and_then(|active| active.fetching.as_deref());
+        fetching.is_some_and(|fetching| fetching.picker.has_only_source(&download.pieces))
     }
 
     /// Calls addresses whose time has come.

@@ -211,6 +211,12 @@ impl Picker {
         }
     }
 
+    /// Whether one of `pieces`, which a peer has, is wanted and nobody else has it.
+    pub(crate) fn has_only_source(&self, pieces: &Bitfield) -> bool {
+        let mut wanted = self.wanted.present().filter(|piece| pieces.has(*piece));
+        wanted.any(|piece| self.rarity.of(piece) <= 1)
+    }
+
     /// Up to `count` blocks to ask the peer for, appended to `out`, asked from here on. Before a piece is begun `room`
     /// is asked for it, once; when there is none, no piece is begun in this call.
     pub(crate) fn pick(

@@ -4,6 +4,7 @@ mod limits;
 mod shortage;
 mod stage;
 mod swarm;
+mod turnover;
 
 use std::time::Duration;
 
