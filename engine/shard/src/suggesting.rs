@@ -100,3 +100,6 @@ impl Shard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 mod asking;
 mod fetching;
 mod limits;
+mod seeding;
 mod shortage;
 mod stage;
 mod swarm;
