@@ -112,7 +112,7 @@ pub fn check(
 pub(crate) struct SomeFindings {
     /// Those of them that are there and right.
     pub(crate) have: Bitfield,
-    /// One for each file of the torrent. `None`: no piece of it was asked for.
+    /// One for each file of the torrent. `None`: no piece of it was asked for, or it does not matter what it was.
     pub(crate) files: Vec<Option<FileRead>>,
 }
 
@@ -144,24 +144,87 @@ pub(crate) fn check_pieces(
     options: &scan::Options,
     watch: &(dyn Fn(u64) -> ControlFlow<()> + Sync),
 ) -> Result<SomeFindings, Cancelled> {
+    let parts = parts(metainfo, paths.iter().cloned());
+    let report = scan::scan_pieces(&parts, metainfo.layout().piece_length(), wanted, options, watch)?;
+    Ok(some_findings(metainfo, &report, wanted, |_| true))
+}
+
+/// What nobody writes to any more of a torrent that is being fetched.
+pub(crate) struct Settled {
+    /// Whether each file is whole.
+    files: Vec<bool>,
+    /// The pieces that reach into one of them.
+    pub(crate) pieces: Bitfield,
+}
+
+impl Settled {
+    /// Of a torrent of which these pieces are there.
+    pub(crate) fn of(metainfo: &Metainfo, have: &Bitfield) -> Settled {
+        let layout = metainfo.layout();
+        let mut settled = Settled {
+            files: Vec::with_capacity(metainfo.files().len()),
+            pieces: Bitfield::none(layout.pieces()),
+        };
+        for (index, _) in layout.files() {
+            let range = pieces_of(metainfo, index);
+            let pieces = range.filter_map(|piece| layout.piece(piece as u32));
+            let is_whole = pieces.clone().all(|piece| have.has(piece));
+            settled.files.push(is_whole);
+            if is_whole {
+                for piece in pieces {
+                    settled.pieces.set(piece);
+                }
+            }
+        }
+        settled
+    }
+}
+
+/// Checks what is settled. Other files may change meanwhile: where a piece reaches into one of them, its bytes there were
+/// written before.
+pub(crate) fn check_settled(
+    metainfo: &Metainfo,
+    paths: &[PathBuf],
+    settled: &Settled,
+    options: &scan::Options,
+    watch: &(dyn Fn(u64) -> ControlFlow<()> + Sync),
+) -> Result<SomeFindings, Cancelled> {
     let layout = metainfo.layout();
     let parts = parts(metainfo, paths.iter().cloned());
-    let report = scan::scan_pieces(&parts, layout.piece_length(), wanted, options, watch)?;
+    let wanted: Vec<bool> = layout
+        .piece_indices()
+        .map(|piece| settled.pieces.has(piece))
+        .collect();
+    let report = scan::scan_pieces(&parts, layout.piece_length(), &wanted, options, watch)?;
+    Ok(some_findings(metainfo, &report, &wanted, |file| {
+        settled.files[file]
+    }))
+}
+
+/// What was found of the pieces that were wanted, where only changes of some files matter.
+fn some_findings(
+    metainfo: &Metainfo,
+    report: &Report,
+    wanted: &[bool],
+    matters: impl Fn(usize) -> bool,
+) -> SomeFindings {
+    let layout = metainfo.layout();
     let mut have = Bitfield::none(layout.pieces());
     for piece in layout.piece_indices().filter(|piece| wanted[piece.index()]) {
-        if verdict(metainfo, &report, piece) == Verdict::Right {
+        if verdict(metainfo, report, piece, &matters) == Verdict::Right {
             have.set(piece);
         }
     }
-    let file = |outcome: &PartOutcome| match outcome {
+    let file = |(index, outcome): (usize, &PartOutcome)| match outcome {
+        _ if !matters(index) => None,
         PartOutcome::Skipped | PartOutcome::Zeroes => None,
         PartOutcome::Read(stamp) | PartOutcome::Short(stamp) => Some(FileRead::As(*stamp)),
         PartOutcome::Missing | PartOutcome::Refused(_) | PartOutcome::Changed { .. } => Some(FileRead::Not),
     };
-    Ok(SomeFindings {
+    SomeFindings {
         have,
-        files: report.parts.iter().map(file).collect(),
-    })
+        files: report.parts.iter().enumerate().map(file).collect(),
+    }
 }
 
 /// The files of a torrent, as they are read.
@@ -188,7 +251,7 @@ fn findings(metainfo: &Metainfo, report: &Report) -> Findings {
     let layout = metainfo.layout();
     let verdicts: Vec<Verdict> = layout
         .piece_indices()
-        .map(|piece| verdict(metainfo, report, piece))
+        .map(|piece| verdict(metainfo, report, piece, |_| true))
         .collect();
     let mut have = Bitfield::none(layout.pieces());
     for (piece, verdict) in layout.piece_indices().zip(&verdicts) {
@@ -209,7 +272,12 @@ fn findings(metainfo: &Metainfo, report: &Report) -> Findings {
     }
 }
 
-fn verdict(metainfo: &Metainfo, report: &Report, piece: PieceIndex) -> Verdict {
+fn verdict(
+    metainfo: &Metainfo,
+    report: &Report,
+    piece: PieceIndex,
+    matters: impl Fn(usize) -> bool,
+) -> Verdict {
     let layout = metainfo.layout();
     let Piece::Hashed(digest) = report.pieces[piece.index()] else {
         return Verdict::Unread;
@@ -217,10 +285,11 @@ fn verdict(metainfo: &Metainfo, report: &Report, piece: PieceIndex) -> Verdict {
     if Digest::Sha1(digest) != metainfo.piece_hash(piece) {
         return Verdict::Wrong;
     }
-    let mut segments = layout.segments(layout.piece_offset(piece), u64::from(layout.piece_len(piece)));
+    let segments = layout.segments(layout.piece_offset(piece), u64::from(layout.piece_len(piece)));
     // Bytes that were right once and may have changed since are as good as unread.
-    let changed =
-        segments.any(|segment| matches!(report.parts[segment.file.index()], PartOutcome::Changed { .. }));
+    let changed = segments
+        .map(|segment| segment.file.index())
+        .any(|file| matters(file) && matches!(report.parts[file], PartOutcome::Changed { .. }));
     if changed { Verdict::Unread } else { Verdict::Right }
 }
 

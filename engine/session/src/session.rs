@@ -32,7 +32,7 @@ use shoal_uring::{Mailbox, Refused, descriptors, listen};
 use shoal_world::{CoreIndex, EXTENT_LEN, FileStamp};
 use thiserror::Error;
 
-use crate::check::check_pieces;
+use crate::check::{Settled, check_settled};
 use crate::config::{Auto, Config, Limit, LimitsCount, UploadSlots};
 use crate::core::{self, Message, Parts, Published, Request};
 use crate::machine::CpuMissing;
@@ -612,11 +612,9 @@ impl Verifier {
             false => ControlFlow::Continue(()),
         };
         // What was fetched since it was added counts as well.
-        let have = shared.have();
-        let pieces = shared.metainfo.layout().piece_indices();
-        let wanted: Vec<bool> = pieces.map(|piece| have.has(piece)).collect();
-        let findings = check_pieces(&shared.metainfo, &shared.paths, &wanted, &self.scan, &watch).ok()?;
-        let lost = have.present().any(|piece| !findings.have.has(piece));
+        let settled = Settled::of(&shared.metainfo, &shared.have());
+        let findings = check_settled(&shared.metainfo, &shared.paths, &settled, &self.scan, &watch).ok()?;
+        let lost = settled.pieces.present().any(|piece| !findings.have.has(piece));
         Some(if lost {
             Command::FileRefuted { info_hash, file }
         } else {

@@ -163,7 +163,12 @@ pub enum TorrentEvent {
     PeerBanned(SocketAddr),
     /// Its pieces are longer than `piece_length_max`: they do not fit into the memory of a core.
     PieceTooLong,
-    /// It is not served any more.
+    /// It is not served any more: a file that was whole is not what it was, or what was written may be lost. Begin and add it
+    /// again: what is right is believed or found, and only the rest is fetched.
+    ///
+    /// A whole file is compared with its stamp while peers ask for it. One that was touched for no visible reason is verified
+    /// again meanwhile ([`Event::FileVerified`](crate::session::Event)). A file that is still being fetched changes all
+    /// the time, so what somebody else writes to it is noticed only when it is checked.
     Failed(Failure),
     /// What was fetched cannot be remembered: the durable state cannot be written. What is on disk is right, and will be
     /// hashed again at the next start.

@@ -250,7 +250,8 @@ impl Shard {
         self.wake_waiters(now, key, ops);
     }
 
-    /// All pieces of a suspended torrent are still right, with its files as these stamps say: it goes on.
+    /// All pieces of a suspended torrent are still right, with its files as these stamps say: it goes on. Files that are
+    /// being fetched were not suspected, and their stamps move.
     pub(crate) fn torrent_verified(
         &mut self,
         now: Time,
@@ -270,7 +271,9 @@ impl Shard {
             let (Some(entry), Some(stamp)) = (self.files.get(place.key), stamp) else {
                 continue;
             };
-            entry.trust = Trust::Verified(stamp);
+            if !matches!(entry.trust, Trust::Ours(_)) {
+                entry.trust = Trust::Verified(stamp);
+            }
             self.wake_waiters(now, place.key, ops);
         }
         for socket in peers {

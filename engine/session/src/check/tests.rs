@@ -1,10 +1,13 @@
-use super::{FileState, Findings, check};
+use super::{FileState, Findings, Settled, check, check_settled, some_findings};
 use crate::create::{Details, Hidden, Plan, Tree};
+use shoal_proto::bitfield::Bitfield;
 use shoal_proto::digest::Digest;
 use shoal_proto::metainfo::{Attributes, Content, EntryKind, FileEntry, Metainfo, MetainfoBuilder};
-use shoal_uring::scan;
+use shoal_uring::scan::{self, PartOutcome, Piece, Report};
+use shoal_world::FileStamp;
 use std::fs;
 use std::ops::ControlFlow;
+use std::os::fd::AsFd;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -188,4 +191,98 @@ fn padding_is_zeroes_that_need_no_file() {
     assert!(findings.is_complete());
     let states: Vec<FileState> = findings.files.iter().map(|file| file.state).collect();
     assert_eq!(states, [Right, FileState::WithoutData, FileState::WithoutData]);
+}
+
+fn numbers(pieces: &Bitfield) -> Vec<u32> {
+    pieces.present().map(|piece| piece.get()).collect()
+}
+
+fn some_pieces(place: &Place, pieces: &[u32]) -> Bitfield {
+    let layout = place.metainfo.layout();
+    let mut have = Bitfield::none(layout.pieces());
+    for piece in pieces.iter().filter_map(|piece| layout.piece(*piece)) {
+        have.set(piece);
+    }
+    have
+}
+
+#[test]
+fn what_is_settled_is_every_piece_of_a_whole_file() {
+    let place = Place::new();
+    let check = |have: &[u32], files: [bool; 4], pieces: &[u32]| {
+        let settled = Settled::of(&place.metainfo, &some_pieces(&place, have));
+        assert_eq!(settled.files, files);
+        assert_eq!(numbers(&settled.pieces), pieces);
+    };
+    check(&[], [false, false, true, false], &[]);
+    check(&[0, 2, 4], [false, false, true, false], &[]);
+    check(&[0, 1, 2], [true, false, true, false], &[0, 1]);
+    check(&[0, 1, 2, 3, 4], [true; 4], &[0, 1, 2, 3, 4]);
+}
+
+/// Found by reading: a piece that reaches from a whole file into one that was being written counted as lost.
+#[test]
+fn a_file_that_is_being_written_casts_no_doubt_on_what_is_settled() {
+    let place = Place::new();
+    let settled = Settled::of(&place.metainfo, &some_pieces(&place, &[0, 1]));
+    let stamp = stamp(&place.file("a"));
+    let changed = PartOutcome::Changed {
+        before: stamp,
+        after: stamp,
+    };
+    let right = |piece: u32| {
+        let piece = place.metainfo.layout().piece(piece).expect("a piece");
+        let Digest::Sha1(digest) = place.metainfo.piece_hash(piece) else {
+            panic!("a torrent of version 1")
+        };
+        Piece::Hashed(digest)
+    };
+    let found = |a, b| {
+        let report = Report {
+            pieces: vec![right(0), right(1), Piece::Skipped, Piece::Skipped, Piece::Skipped],
+            parts: vec![a, b, PartOutcome::Skipped, PartOutcome::Skipped],
+        };
+        let wanted = [true, true, false, false, false];
+        let findings = some_findings(&place.metainfo, &report, &wanted, |file| settled.files[file]);
+        (numbers(&findings.have), findings.stamps())
+    };
+    let read = PartOutcome::Read(stamp);
+    let only_a = vec![Some(stamp), None, None, None];
+    assert_eq!(found(read, changed), (vec![0, 1], only_a));
+    assert_eq!(found(changed, read), (vec![], vec![None; 4]));
+}
+
+#[test]
+fn of_what_is_settled_every_byte_is_read() {
+    let place = Place::new();
+    let found = || {
+        let settled = Settled::of(&place.metainfo, &some_pieces(&place, &[0, 1]));
+        let paths = ["a", "b", "c", "d"].map(|name| place.file(name));
+        let options = scan::Options::default();
+        let findings = check_settled(&place.metainfo, &paths, &settled, &options, &watch).expect("findings");
+        numbers(&findings.have)
+    };
+    fs::remove_file(place.file("d")).expect("it is there");
+    assert_eq!(found(), [0, 1], "nothing of it is there yet");
+    overwrite(&place.file("b"), 29_999);
+    assert_eq!(found(), [0, 1]);
+    overwrite(&place.file("b"), 0);
+    assert_eq!(
+        found(),
+        [0],
+        "a piece has to be whole, whatever file the byte is in"
+    );
+    overwrite(&place.file("a"), 0);
+    assert_eq!(found(), Vec::<u32>::new());
+}
+
+fn overwrite(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).expect("it is there");
+    bytes[at] ^= 1;
+    fs::write(path, bytes).expect("it is ours");
+}
+
+fn stamp(path: &Path) -> FileStamp {
+    let file = fs::File::open(path).expect("it is there");
+    shoal_uring::stamp(file.as_fd()).expect("it is open")
 }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use shoal_proto::layout::BLOCK_LEN;
 use shoal_proto::message::Message;
-use shoal_world::{Completion, EXTENT_LEN, Errno, Op, PAGE_LEN};
+use shoal_world::{Completion, EXTENT_LEN, Errno, FileStamp, Op, PAGE_LEN};
 
 use super::request;
-use super::stage::INFO_HASH;
+use super::stage::{INFO_HASH, stamp};
 use super::swarm::{Said, Swarm, block};
-use crate::{Cause, Command, Event};
+use crate::{Cause, Command, Event, Priority};
 
 /// Length of most pieces here: one extent, 16 blocks, the smallest pipeline.
 const PIECE: u32 = EXTENT_LEN;
@@ -447,4 +447,50 @@ fn pieces_that_are_there_are_served_and_not_fetched() {
         swarm.stage.shard.counters().downloaded_bytes,
         u64::from(2 * PIECE)
     );
+}
+
+/// Found by reading: what was fetched next was taken for somebody else's write, and failed the torrent.
+#[test]
+fn a_file_that_is_being_fetched_is_not_held_to_what_it_was_while_another_was_verified() {
+    let files = [i64::from(PIECE), 2 * i64::from(PIECE)];
+    let mut swarm = Swarm::with(8, PIECE, &files, |seeding| {
+        let fetch = seeding.fetch.as_mut().unwrap();
+        fetch.priorities = vec![Priority::Normal, Priority::Skip];
+    });
+    let (seed, leech) = (swarm.seed(0, true, 0..2), swarm.guest(1, true));
+    swarm.serve(&[seed]);
+    swarm.command(Command::Prioritise {
+        info_hash: INFO_HASH,
+        priorities: vec![Priority::Normal; 2],
+        wish: 1,
+    });
+    swarm.serve(&[seed]);
+    swarm.stage.events.clear();
+    let [whole, half] = [files[0], files[1]].map(|len| stamp(len as u64));
+    let touched = FileStamp {
+        changed_ns: whole.changed_ns + 1,
+        ..whole
+    };
+    swarm.stage.stamps.insert(0, touched);
+    swarm.stage.say(leech, &[Message::Interested]);
+    swarm.stage.say(leech, &[request(0, 0, BLOCK_LEN)]);
+    let suspect = |event: &Event| matches!(event, Event::FileSuspect { .. });
+    assert_eq!(swarm.told(suspect), 1);
+    swarm.command(Command::TorrentVerified {
+        info_hash: INFO_HASH,
+        stamps: vec![Some(touched), Some(half)],
+    });
+    assert_eq!(swarm.stage.shard.counters().uploaded_bytes, u64::from(BLOCK_LEN));
+    let written = FileStamp {
+        modified_ns: half.modified_ns + 1,
+        changed_ns: half.changed_ns + 1,
+        ..half
+    };
+    swarm.stage.stamps.insert(1, written);
+    swarm.stage.say(leech, &[request(1, 0, BLOCK_LEN)]);
+    let rest = swarm.seed(2, true, 2..3);
+    swarm.serve(&[rest]);
+    swarm.check_finished();
+    let failed = |event: &Event| matches!(event, Event::TorrentFailed { .. });
+    assert_eq!(swarm.told(failed), 0, "{:?}", swarm.stage.events);
 }
