@@ -1,7 +1,8 @@
 //! A file of a torrent to read from while it is being fetched.
 //!
 //! A reader tells the picker which pieces it will need: the one at its place and those of its read-ahead behind it, in
-//! order. It waits until a piece is verified and on disk, then reads the file. Seeking moves the window.
+//! order. It waits until a piece is verified and on disk, then reads the file. Seeking moves the window, which never leaves
+//! the file: what is behind it may be skipped, and not be on disk.
 //! The file is read through the page cache; nothing is kept here.
 
 use std::fs::File;
@@ -39,6 +40,7 @@ impl Reader {
         if !matches!(file.kind, FileKind::Regular(_)) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "padding is no file"));
         }
+        torrent.make(index).map_err(io::Error::other)?;
         let extent = torrent.metainfo().layout().file(index);
         let file = File::open(&torrent.shared.paths[index.index()])?;
         Ok(Reader {
@@ -77,8 +79,9 @@ impl Reader {
         }
         self.expected_from = Some(piece.get());
         let end = (self.at + READ_AHEAD_LEN).min(self.len);
-        let last = self.piece_at(end - 1).get();
-        let pieces = piece.get()..=last.max(piece.get() + 1);
+        // At least one piece more, however long they are.
+        let ahead = self.piece_at(end - 1).get().max(piece.get() + 1);
+        let pieces = piece.get()..=ahead.min(self.piece_at(self.len - 1).get());
         let layout = self.torrent.metainfo().layout();
         let missing = pieces.filter(|piece| {
             let piece = layout.piece(*piece);

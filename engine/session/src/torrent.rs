@@ -451,12 +451,30 @@ impl Torrent {
     }
 
     /// A file of it as something to read from and to seek in, also while it is being fetched: what is read next is
-    /// fetched first.
+    /// fetched first, also where it is skipped.
     ///
     /// # Errors
-    /// It cannot be opened, or is padding.
+    /// It cannot be made or opened, or is padding.
     pub fn reader(&self, file: FileIndex) -> io::Result<Reader> {
         Reader::open(self.clone(), file)
+    }
+
+    /// Makes a file that nobody wanted so far, and those that it shares a piece with: a reader has them fetched.
+    pub(crate) fn make(&self, file: FileIndex) -> Result<(), StorageError> {
+        let layout = self.shared.metainfo.layout();
+        let extent = layout.file(file);
+        let Some(place) = self.shared.place.as_ref().filter(|_| extent.len > 0) else {
+            return Ok(());
+        };
+        let piece_length = u64::from(layout.piece_length());
+        // Only its first and its last piece can hold bytes of others.
+        let ends = [extent.start, extent.start + extent.len - 1].map(|byte| (byte / piece_length) as u32);
+        let mut pieces: Vec<PieceIndex> = ends.iter().filter_map(|piece| layout.piece(*piece)).collect();
+        pieces.retain(|piece| !self.has(*piece));
+        if !pieces.is_empty() {
+            storage::prepare_pieces(&self.shared.metainfo, place, &pieces)?;
+        }
+        Ok(())
     }
 
     /// Sends a wish under a number of its own.
