@@ -9,6 +9,7 @@ mod corpus;
 mod differential;
 mod downloading;
 mod full_disk;
+mod handle;
 mod hostile_floods;
 mod hostile_handshakes;
 mod hostile_messages;

@@ -1,8 +1,8 @@
 //! What the tests that run the real `shoal` share: known content, a scripted peer, processes, a tracker; the
 //! simulator, and the bodies of the fuzz targets.
 //!
-//! Only [`sim`] and [`fuzz`] use the engine, [`killing`], which reads the durable state, and [`streaming`], which embeds
-//! it. What drives processes does not: bencode, the metainfo and the peer protocol are written a second time, plainly and on blocking sockets, so
+//! Only [`sim`] and [`fuzz`] use the engine, [`killing`], which reads the durable state, and [`embedded`] with
+//! [`streaming`], which embed it. What drives processes does not: bencode, the metainfo and the peer protocol are written a second time, plainly and on blocking sockets, so
 //! that a mistake in the engine cannot hide behind the same mistake in its test.
 //!
 //! Invariants:
@@ -17,6 +17,7 @@ use std::time::Duration;
 pub mod bencode;
 pub mod client;
 pub mod download;
+pub mod embedded;
 pub mod fetch;
 pub mod fuzz;
 pub mod killing;

@@ -5,17 +5,10 @@
 
 use std::io::{Read, Seek, SeekFrom};
 use std::net::Ipv4Addr;
-use std::ops::ControlFlow;
-use std::sync::Arc;
 
-use shoal::config::Config;
-use shoal::session::Session;
-use shoal::state::Store;
-use shoal::storage::{self, Preallocation};
-use shoal::torrent::{Fetching, Torrent, Wishes};
-use shoal::torrent_file;
+use shoal::torrent::{Torrent, Wishes};
 
-use crate::place::Place;
+use crate::embedded::Embedded;
 use crate::sample::{BLOCK_LEN, Block, Sample};
 use crate::scripted_seed::ScriptedSeed;
 
@@ -28,11 +21,9 @@ const PIPELINE_LEN_MAX: usize = 250;
 /// A session that fetches one file from one paced seed.
 #[derive(Debug)]
 pub struct Stream {
-    sample: Arc<Sample>,
     seed: ScriptedSeed,
-    session: Session,
     torrent: Torrent,
-    _place: Place,
+    embedded: Embedded,
 }
 
 impl Stream {
@@ -41,40 +32,13 @@ impl Stream {
     /// # Panics
     /// If the engine does not start.
     pub fn begin(name: &str, len: usize, piece_len: u32, bytes_per_s: u32) -> Stream {
-        let place = Place::new();
-        let sample = Arc::new(Sample::file(name, len, piece_len));
-        let path = place.add_metainfo(name, &sample.metainfo(None));
-        let seed = ScriptedSeed::paced(Ipv4Addr::LOCALHOST, &sample, bytes_per_s);
-        let mut config = Config::default();
-        for (setting, text) in [("listen", "127.0.0.1:0"), ("cores", "0"), ("cache_size", "64MiB")] {
-            config.set(setting, text).expect("a setting in its form");
-        }
-        let metainfo = Arc::new(torrent_file::read(&path).expect("a torrent"));
-        let state = place.path().join("state");
-        let kept = storage::Place {
-            root: place.data(),
-            part_suffix: false,
-            preallocation: Preallocation::Sparse,
-            data_expected: false,
-        };
-        let mut fetching = Fetching::begin(
-            metainfo,
-            kept,
-            Wishes::default(),
-            Arc::new(Store::open(&state).expect("a fresh state")),
-            &config.scan_options(),
-            &|_| ControlFlow::Continue(()),
-        )
-        .expect("an empty folder is a beginning");
-        fetching.peers = vec![seed.address()];
-        let session = Session::start(&config).expect("this machine runs the engine");
-        let torrent = session.add(fetching).expect("it is the only one");
+        let embedded = Embedded::start(Sample::file(name, len, piece_len));
+        let seed = ScriptedSeed::paced(Ipv4Addr::LOCALHOST, embedded.sample(), bytes_per_s);
+        let torrent = embedded.fetch(Wishes::default(), &[seed.address()]);
         Stream {
-            sample,
             seed,
-            session,
             torrent,
-            _place: place,
+            embedded,
         }
     }
 
@@ -95,7 +59,7 @@ impl Stream {
             .expect("the torrent is being fetched");
         let blocks = sent() - before;
         reader.seek(SeekFrom::Start(at)).expect("a place in the file");
-        let len = READ_LEN.min(self.sample.len() - at as usize);
+        let len = READ_LEN.min(self.embedded.sample().len() - at as usize);
         let mut bytes = vec![0; len];
         reader
             .read_exact(&mut bytes)
@@ -125,32 +89,32 @@ impl Stream {
                 break;
             }
         }
-        assert_eq!(at, self.sample.len() as u64);
+        assert_eq!(at, self.embedded.sample().len() as u64);
     }
 
     /// How many blocks a piece has.
     pub fn blocks_per_piece(&self) -> usize {
-        self.sample.piece_len().div_ceil(BLOCK_LEN) as usize
+        self.embedded.sample().piece_len().div_ceil(BLOCK_LEN) as usize
     }
 
     /// How many bytes the file has.
     pub fn len(&self) -> u64 {
-        self.sample.len() as u64
+        self.embedded.sample().len() as u64
     }
 
     /// Whether the file has no bytes.
     pub fn is_empty(&self) -> bool {
-        self.sample.is_empty()
+        self.embedded.sample().is_empty()
     }
 
     /// Ends the session.
     pub fn stop(self) {
-        self.session.stop();
+        self.embedded.stop();
     }
 
     fn bytes(&self, at: u64, len: usize) -> &[u8] {
-        let piece_len = u64::from(self.sample.piece_len());
-        self.sample.bytes_of(Block {
+        let piece_len = u64::from(self.embedded.sample().piece_len());
+        self.embedded.sample().bytes_of(Block {
             piece: (at / piece_len) as u32,
             offset: (at % piece_len) as u32,
             len: len as u32,
