@@ -21,14 +21,28 @@ pub const PAYLOAD_BUFFER_LEN: usize = 65_536;
 /// What stands in memory that a read has not filled yet.
 const POISON: u8 = 0xdb;
 
+/// What stands in an extent that was never written to.
+static UNTOUCHED: [u8; EXTENT_LEN as usize] = [0; EXTENT_LEN as usize];
+
 /// One extent.
 #[derive(Debug)]
 struct ExtentState {
+    /// Nothing as long as nobody wrote into it: memory costs when it is touched, and most never is.
     bytes: Vec<u8>,
     /// Pages into which a read is under way.
     filling: u64,
     /// How many operations read each page.
     used: [u16; PAGES_PER_EXTENT as usize],
+}
+
+impl ExtentState {
+    /// Its bytes, to be written to.
+    fn touched(&mut self) -> &mut [u8] {
+        if self.bytes.is_empty() {
+            self.bytes = vec![0; EXTENT_LEN as usize];
+        }
+        &mut self.bytes
+    }
 }
 
 /// One framed extent.
@@ -58,8 +72,7 @@ impl Memory {
     /// Memory of so many extents, framed extents and received buffers.
     pub fn new(extents: u32, frames: u32, buffers: u16) -> Memory {
         let extent = || ExtentState {
-            // Zeroes cost nothing until they are touched; a read poisons its pages when it begins.
-            bytes: vec![0; EXTENT_LEN as usize],
+            bytes: Vec::new(),
             filling: 0,
             used: [0; PAGES_PER_EXTENT as usize],
         };
@@ -100,7 +113,7 @@ impl Memory {
             );
             state.filling |= 1 << page;
         }
-        state.bytes[start as usize..(start + len) as usize].fill(POISON);
+        state.touched()[start as usize..(start + len) as usize].fill(POISON);
     }
 
     /// The read ended: what it brings stands in the memory that this returns.
@@ -109,7 +122,7 @@ impl Memory {
         for page in pages(start, len) {
             state.filling &= !(1 << page);
         }
-        &mut state.bytes[start as usize..(start + len) as usize]
+        &mut state.touched()[start as usize..(start + len) as usize]
     }
 
     /// An operation begins to read parts of extents.
@@ -154,7 +167,9 @@ impl Memory {
 
     /// What part of an extent holds.
     pub fn bytes(&self, extent: Extent, start: u32, len: u32) -> &[u8] {
-        &self.extents[extent.0 as usize].bytes[start as usize..][..len as usize]
+        let bytes = self.extents[extent.0 as usize].bytes.as_slice();
+        let bytes = if bytes.is_empty() { &UNTOUCHED[..] } else { bytes };
+        &bytes[start as usize..][..len as usize]
     }
 
     /// A fill of a framed extent begins.
@@ -261,7 +276,7 @@ impl Pool for Memory {
                 "{extent:?} is stored into while it is being used"
             );
         }
-        state.bytes[at as usize..(at + len) as usize].copy_from_slice(&bytes);
+        state.touched()[at as usize..(at + len) as usize].copy_from_slice(&bytes);
     }
 
     fn extents(&self) -> u32 {
