@@ -362,6 +362,61 @@ SHARD = {
 }
 
 
+def fetching(circumstances, *steps):
+    """Circumstances, then a program: see `tests/src/fuzz/fetching.rs`."""
+    return bytes([circumstances]) + b"".join(bytes(step) for step in steps)
+
+
+COMES, GOES, UNCHOKE, CHOKE, HAVE, BITS, HAVE_ALL, SUGGEST, ALLOW = range(9)
+ANSWER, ANSWER_ALL, REFUSE, UNASKED, WANT, REQUEST, CANCEL, EXTENDED, NONSENSE = 9, *range(11, 19)
+SPEAK_SLOWLY, READ_SLOWLY, PASS, HOLD, END, _, FULL, PRIORITISE, EXPECT, LIMIT, CALL, CALLED, OWNER = range(19, 32)
+SLOTS, SILENT, STOP = 0x20, 0x40, 0x80
+
+
+def come(peer, slot):
+    """A seed, and the place that it has among the connections."""
+    return [COMES, peer, HAVE_ALL, slot, 1, UNCHOKE, slot]
+
+
+def alternate(*steps, times=6):
+    return [byte for step in steps for byte in step] * times
+
+
+FETCHING = {
+    f"torrent-{number}": fetching(number, come(0, 0), come(1, 1), alternate([ANSWER_ALL, 0], [ANSWER_ALL, 1]))
+    for number in range(8)
+}
+FETCHING |= {
+    "tight": fetching(8 + 5, come(0, 0), come(129, 1), [COMES, 2], alternate([ANSWER_ALL, 1], [ANSWER, 0, 0, 0], [PASS, 200])),
+    "liar": fetching(2, come(1, 0), come(0, 1), alternate([ANSWER, 0, 0, 7], [ANSWER, 1, 0, 0], times=30)),
+    "two-liars": fetching(5, come(1, 0), come(2, 1), come(0, 2), alternate([ANSWER, 0, 3, 7], [ANSWER_ALL, 1], [ANSWER, 1, 0, 7])),
+    "parts-of-blocks": fetching(
+        SILENT, come(1, 0), come(0, 1), [SPEAK_SLOWLY, 0, 1], alternate([ANSWER, 0, 0, 0], [SPEAK_SLOWLY, 0, 77], [ANSWER, 1, 0, 0])
+    ),
+    "left-within-a-block": fetching(1, come(1, 0), come(0, 1), [SPEAK_SLOWLY, 0, 1, ANSWER, 0, 0, 0, SPEAK_SLOWLY, 0, 9, GOES, 0, 1]),
+    "chokes": fetching(0, come(129, 0), come(1, 1), alternate([CHOKE, 0], [ANSWER, 1, 0, 0], [CHOKE, 1], [UNCHOKE, 0], [UNCHOKE, 1])),
+    "refusals": fetching(0, come(0, 0), come(1, 1), alternate([REFUSE, 0, 1], [REFUSE, 1, 0], [PASS, 140], [ANSWER, 0, 0, 0])),
+    "hints": fetching(1, [COMES, 1, ALLOW, 0, 2, ALLOW, 0, 9, SUGGEST, 0, 3, BITS, 0, 255, ANSWER_ALL, 0, HAVE, 0, 1]),
+    "unasked": fetching(0, come(1, 0), come(0, 1), alternate([UNASKED, 0, 1, 0, 0], [UNASKED, 0, 1, 1, 1], [UNASKED, 1, 2, 250, 0])),
+    "few-requests": fetching(2, [COMES, 1, EXTENDED, 0, 2, 0], [HAVE_ALL, 0, 1, UNCHOKE, 0], alternate([ANSWER, 0, 1, 0], [EXTENDED, 0, 9, 0])),
+    "late": fetching(SILENT, come(1, 0), come(2, 1), [PASS, 170, PASS, 170, ANSWER, 0, 0, 0, PASS, 255]),
+    "any-order": fetching(0, come(0, 0), come(1, 1), [HOLD, ANSWER_ALL, 0, ANSWER_ALL, 1], alternate([END, 5, 0], [END, 1, 0], times=20)),
+    "failures": fetching(0, come(0, 0), [HOLD, ANSWER_ALL, 0], alternate([END, 3, 0], [END, 0, 15], [PASS, 140], times=12)),
+    "full-disk": fetching(3, come(0, 0), come(1, 1), [FULL], alternate([ANSWER_ALL, 0], [PASS, 140]), [FULL], alternate([PASS, 140])),
+    "wishes": fetching(4, come(0, 0), alternate([PRIORITISE, 0x1B], [ANSWER, 0, 0, 0], [EXPECT, 2, 3, 0], [PRIORITISE, 0xE4])),
+    "limits": fetching(1, come(0, 0), [LIMIT, 20, 3], alternate([ANSWER_ALL, 0], [PASS, 50], times=20), [LIMIT, 0, 0]),
+    "calls": fetching(0, [CALL, 0, CALL, 1, CALLED, 1, CALLED, 0], [HAVE_ALL, 0, 1, UNCHOKE, 0, ANSWER_ALL, 0, COMES, 0, PASS, 150, CALLED, 1]),
+    "removed": fetching(2, come(0, 0), [HOLD, ANSWER_ALL, 0, END, 0, 0, OWNER, 0, OWNER, 1, HOLD], come(1, 1), [ANSWER_ALL, 0, OWNER, 0]),
+    "serves": fetching(
+        SLOTS, come(0, 0), [ANSWER_ALL, 0, COMES, 2, WANT, 0, 0, WANT, 1, 0], alternate([REQUEST, 0, 1, 1], [REQUEST, 1, 0, 0], [PASS, 150], [CANCEL, 1, 0, 0])
+    ),
+    "reads-slowly": fetching(SILENT, come(1, 0), [READ_SLOWLY, 0, 0, CHOKE, 0, UNCHOKE, 0, READ_SLOWLY, 0, 9, ANSWER_ALL, 0, PASS, 200]),
+    "super-seeding": fetching(1, come(0, 0), alternate([ANSWER_ALL, 0]), [OWNER, 3, 0, COMES, 1, WANT, 0, 0, REQUEST, 0, 0, 0, HAVE, 0, 0]),
+    "nonsense": fetching(0, come(1, 0), [NONSENSE, 0, 9, 0, 0, 0, 5, 20, 0, 100, 101, 9, COMES, 2, NONSENSE, 0, 5, 255, 255, 255, 255, 7]),
+    "stopped": fetching(STOP, come(0, 0), come(1, 1), [HOLD, ANSWER_ALL, 0, END, 0, 0, ANSWER, 1, 0, 0, CALL, 2]),
+}
+
+
 def made_torrents():
     """Torrents of the tools that are here, of a folder with three files."""
     made = {}
@@ -416,6 +471,7 @@ def main(corpus):
     write(corpus, "bencode", BENCODE)
     write(corpus, "config", CONFIG)
     write(corpus, "extension", EXTENSION)
+    write(corpus, "fetching", FETCHING)
     write(corpus, "handshake", HANDSHAKE)
     write(corpus, "magnet", MAGNET)
     write(corpus, "messages", MESSAGES)

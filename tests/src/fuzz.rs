@@ -15,6 +15,7 @@
 mod bencode;
 mod config;
 mod extension;
+mod fetching;
 mod handshake;
 mod magnet;
 mod messages;
@@ -26,6 +27,7 @@ mod shard;
 pub use bencode::{bencode, bencode_tree};
 pub use config::config;
 pub use extension::extension;
+pub use fetching::fetching;
 pub use handshake::handshake;
 pub use magnet::magnet;
 pub use messages::messages;
@@ -45,10 +47,14 @@ pub struct Target {
 }
 
 /// All of them, by name.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     target("bencode", bencode),
     target("config", config),
     target("extension", extension),
+    Target {
+        cost: 50,
+        ..target("fetching", fetching)
+    },
     target("handshake", handshake),
     target("magnet", magnet),
     target("messages", messages),

@@ -27,7 +27,7 @@ pub mod memory;
 pub mod network;
 pub mod payload;
 pub mod scripts;
-mod stream;
+pub(crate) mod stream;
 pub mod swarm;
 pub mod sweeps;
 pub mod taps;

@@ -15,23 +15,23 @@ const MESSAGE_LEN_MAX: usize = 256 * 1024;
 
 /// A stream cut into a handshake and messages.
 #[derive(Debug, Default)]
-pub(super) struct Stream {
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Stream {
+    pub(crate) bytes: Vec<u8>,
     start: usize,
     /// The handshake was taken off.
-    pub(super) greeted: bool,
+    pub(crate) greeted: bool,
 }
 
 impl Stream {
     /// More of it.
-    pub(super) fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.bytes.drain(..self.start);
         self.start = 0;
         self.bytes.extend_from_slice(bytes);
     }
 
     /// The handshake, once.
-    pub(super) fn handshake(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn handshake(&mut self) -> Option<Vec<u8>> {
         let bytes = self.bytes[self.start..].get(..68)?.to_vec();
         self.start += 68;
         self.greeted = true;
@@ -39,7 +39,7 @@ impl Stream {
     }
 
     /// Where the next message stands, without its length. An error: it is too long to be one.
-    pub(super) fn frame(&mut self) -> Result<Option<Range<usize>>, ()> {
+    pub(crate) fn frame(&mut self) -> Result<Option<Range<usize>>, ()> {
         let rest = &self.bytes[self.start..];
         let Some(len) = rest.first_chunk::<4>() else {
             return Ok(None);
@@ -57,7 +57,7 @@ impl Stream {
     }
 
     /// The block whose header is there and whose end is not, behind the last message that was taken off.
-    pub(super) fn block_begun(&self) -> Option<Block> {
+    pub(crate) fn block_begun(&self) -> Option<Block> {
         let rest = &self.bytes[self.start..];
         let len = u32::from_be_bytes(*rest.first_chunk::<4>()?);
         let (block, _) = as_block(&rest[4..])?;
@@ -69,7 +69,7 @@ impl Stream {
 }
 
 /// The block that a message brings.
-pub(super) fn as_block(frame: &[u8]) -> Option<(Block, &[u8])> {
+pub(crate) fn as_block(frame: &[u8]) -> Option<(Block, &[u8])> {
     let (head, data) = frame.split_first_chunk::<9>()?;
     let [7, a, b, c, d, e, f, g, h] = *head else {
         return None;
@@ -83,7 +83,7 @@ pub(super) fn as_block(frame: &[u8]) -> Option<(Block, &[u8])> {
 }
 
 /// A message, if it has the length that its kind has.
-pub(super) fn parse(frame: &[u8]) -> Option<Message> {
+pub(crate) fn parse(frame: &[u8]) -> Option<Message> {
     let right = match (frame.first(), frame.len()) {
         (None, _) => true,
         (Some(0..=3 | 14 | 15), len) => len == 1,
@@ -97,7 +97,7 @@ pub(super) fn parse(frame: &[u8]) -> Option<Message> {
 }
 
 /// The ids of an extension handshake: what stands in its dictionary `m`.
-pub(super) fn extension_ids(payload: &[u8]) -> BTreeMap<Vec<u8>, u8> {
+pub(crate) fn extension_ids(payload: &[u8]) -> BTreeMap<Vec<u8>, u8> {
     let Some(Value::Dictionary(entries)) = Value::decode(payload) else {
         return BTreeMap::new();
     };
@@ -113,7 +113,7 @@ pub(super) fn extension_ids(payload: &[u8]) -> BTreeMap<Vec<u8>, u8> {
 }
 
 /// A number that an extension handshake gives under a key.
-pub(super) fn extension_number(payload: &[u8], key: &[u8]) -> Option<i64> {
+pub(crate) fn extension_number(payload: &[u8], key: &[u8]) -> Option<i64> {
     let Some(Value::Dictionary(entries)) = Value::decode(payload) else {
         return None;
     };
