@@ -306,3 +306,28 @@ proptest! {
         prop_assert_eq!(taken, all as usize, "every extent is the cache's again");
     }
 }
+
+#[test]
+fn what_was_taken_for_a_piece_that_finds_no_room_is_given_back() {
+    let mut set = Set::new(5, 3 * EXTENT_LEN, &[9 * i64::from(EXTENT_LEN)]);
+    let mut taken: Vec<Extent> = std::iter::from_fn(|| set.cache.take_away()).collect();
+    for _ in 0..2 {
+        set.cache.give_back(taken.pop().unwrap());
+    }
+    assert_eq!(set.begin(0), None, "the others are being sent from");
+    set.cache.give_back(taken.pop().unwrap());
+    assert!(set.begin(0).is_some());
+}
+
+/// The next torrent may have its number.
+#[test]
+fn an_extent_of_a_torrent_that_is_gone_does_not_stay_in_the_cache() {
+    let mut set = Set::new(2, EXTENT_LEN / 2, &[i64::from(EXTENT_LEN)]);
+    let (written, hashed) = (set.begin(0).unwrap(), set.begin(1).unwrap());
+    set.write_and_release(written);
+    set.buffers.get_mut(hashed).stage = Stage::Hashing;
+    set.buffers.orphan(ID, &mut set.cache);
+    set.buffers.release(hashed, &mut set.cache);
+    assert!(!set.is_cached(0, 0, PAGE_LEN));
+    assert_eq!(set.buffers.held(), 0);
+}

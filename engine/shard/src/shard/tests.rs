@@ -1,6 +1,7 @@
 mod asking;
 mod fetching;
 mod limits;
+mod mutated;
 mod seeding;
 mod shortage;
 mod stage;

@@ -103,3 +103,14 @@ fn what_is_charged_on_several_cores_is_not_lost() {
     let opens_at = Time::ZERO + Duration::from_millis(4_000 - 50);
     assert_eq!(throttle.opens_at(Time::ZERO), Some(opens_at));
 }
+
+#[test]
+fn what_was_owed_at_a_rate_does_not_bind_the_next_one() {
+    let own = Throttle::new(Some(1));
+    let direction = Direction::default();
+    let gate = Gate::new(&direction, &own, THERE, false);
+    gate.charge(Time::ZERO, BLOCK);
+    assert!(gate.blocks(Time::ZERO).is_err(), "hours are owed");
+    own.set(Some(64 * BLOCK));
+    assert!(gate.blocks(Time::ZERO).is_ok());
+}
