@@ -151,3 +151,6 @@ impl Begun {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -183,7 +183,7 @@ pub(crate) struct Shared {
     /// Where it is fetched to, if it is.
     place: Option<Place>,
     tells: Sender<TorrentEvent>,
-    hears: Receiver<TorrentEvent>,
+    pub(crate) hears: Receiver<TorrentEvent>,
     progress: Mutex<Progress>,
     changed: Condvar,
     /// Held while a wish gets its number and is sent, so that wishes reach the core in the order of their numbers.
