@@ -163,8 +163,7 @@ impl<'a> Play<'a> {
                 order: self.order,
             }),
         };
-        self.stage.present = true;
-        self.stage.command(Command::Add(Box::new(seeding)));
+        self.stage.add(seeding);
     }
 
     /// Does what the next opcode says. False: nothing is left.
@@ -450,11 +449,9 @@ impl<'a> Play<'a> {
             2 => Priority::Normal,
             _ => Priority::High,
         };
-        let command = Command::Prioritise {
-            info_hash: self.info_hash(),
-            priorities: (0..files).map(priority).collect(),
-        };
-        self.stage.command(command);
+        let info_hash = self.info_hash();
+        self.stage
+            .prioritise(info_hash, (0..files).map(priority).collect());
     }
 
     fn expect(&mut self) {
@@ -540,11 +537,7 @@ impl<'a> Play<'a> {
         }
         let info_hash = self.info_hash();
         let priorities = vec![Priority::Normal; self.stage.torrent.files.len()];
-        self.stage.finished = false;
-        self.stage.command(Command::Prioritise {
-            info_hash,
-            priorities,
-        });
+        self.stage.prioritise(info_hash, priorities);
         self.stage.command(Command::Limit {
             info_hash,
             download: None,

@@ -59,7 +59,7 @@ fn after(deeds: impl FnOnce(&Metainfo) -> Vec<Deed>) -> (Saved, Vec<TorrentEvent
         uploaded_before: 10,
         downloaded_before: 20,
         changed: true,
-        finished: false,
+        finished: None,
         lost: false,
     };
     let (tells, hears) = channel::unbounded();
@@ -102,7 +102,7 @@ fn what_became_durable_is_added_to_what_was_known() {
 #[test]
 fn an_owner_hears_once_that_it_is_finished_and_the_state_knows_it() {
     let (saved, events) = after(|metainfo| {
-        let finished = || Deed::Finished(metainfo.info_hash());
+        let finished = || Deed::Finished(metainfo.info_hash(), 0);
         vec![durable(metainfo, 1), durable(metainfo, 2), finished()]
     });
     assert!(saved.complete);
@@ -115,7 +115,7 @@ fn what_is_told_of_a_torrent_before_it_ends_is_saved() {
         let info_hash = metainfo.info_hash();
         vec![
             durable(metainfo, 1),
-            Deed::Finished(info_hash),
+            Deed::Finished(info_hash, 0),
             Deed::Ended(info_hash),
         ]
     });

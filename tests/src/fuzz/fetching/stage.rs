@@ -11,7 +11,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use sha1::{Digest as _, Sha1};
-use shoal_shard::{Command, Event, Settings, Shard};
+use shoal_proto::info_hash::InfoHash;
+use shoal_shard::{Command, Event, Priority, Seeding, Settings, Shard};
 use shoal_world::{
     Access, Completion, Errno, File, FileStamp, Op, Opened, Part, ReadDone, Refusal, Socket, Time,
 };
@@ -70,6 +71,8 @@ pub(super) struct Stage {
     /// The torrent is there.
     pub(super) present: bool,
     pub(super) finished: bool,
+    /// The number of the latest wish.
+    wish: u64,
     pub(super) stopped: bool,
     /// Bytes that peers said.
     pub(super) heard_len: usize,
@@ -98,6 +101,7 @@ impl Stage {
             harmed: false,
             present: false,
             finished: false,
+            wish: 0,
             stopped: false,
             heard_len: 0,
             has: Vec::new(),
@@ -130,6 +134,23 @@ impl Stage {
     /// Where a peer is.
     pub(super) fn address(peer: usize) -> SocketAddr {
         SocketAddr::from(([10, 0, 1, peer as u8], 6881))
+    }
+
+    /// Adds the torrent, of which nothing was wished yet.
+    pub(super) fn add(&mut self, seeding: Seeding) {
+        (self.present, self.finished, self.wish) = (true, false, 0);
+        self.command(Command::Add(Box::new(seeding)));
+    }
+
+    /// The owner wants the files so much.
+    pub(super) fn prioritise(&mut self, info_hash: InfoHash, priorities: Vec<Priority>) {
+        self.finished = false;
+        self.wish += 1;
+        self.command(Command::Prioritise {
+            info_hash,
+            priorities,
+            wish: self.wish,
+        });
     }
 
     /// Commands the shard, and lets follow what follows.
@@ -584,7 +605,7 @@ impl Stage {
                         assert!(right, "piece {piece} is not durable");
                     }
                 }
-                Event::TorrentFinished { .. } => self.finished = true,
+                Event::TorrentFinished { wish, .. } => self.finished |= wish == self.wish,
                 Event::TorrentFailed { failure, .. } => {
                     assert!(self.harmed, "the torrent was given up for nothing: {failure}");
                     self.present = false;
