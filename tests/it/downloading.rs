@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -160,6 +161,19 @@ fn download_fetches_everything_and_leaves_nothing_else() {
         summary.starts_with("series: complete: 1.43 MiB, of which 1.43 MiB came in "),
         "{summary}"
     );
+}
+
+/// One on the way to `--out` is the user's own; one within the torrent's folder is followed as long as it stays there.
+#[test]
+fn folders_may_be_links() {
+    let stage = Stage::new();
+    let disk = stage.place.path().join("disk");
+    fs::create_dir_all(disk.join("series/elsewhere")).expect("a writable place");
+    symlink("elsewhere", disk.join("series/extras")).expect("a link");
+    symlink(&disk, stage.out()).expect("a link");
+    complete(stage.download(&["--part"]));
+    stage.sample.assert_present_in(&stage.out());
+    assert_eq!(listing(&disk.join("series/elsewhere")), ["e02.mkv"]);
 }
 
 #[test]

@@ -25,7 +25,7 @@
 //! - Names that were given are durable once a call returned, and what was cut off at any point can be called again.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate, fstat, ftruncate};
@@ -131,6 +131,20 @@ pub fn prepare_pieces(
         }
     }
     make(metainfo, place, &needs)
+}
+
+/// Where the files of a torrent are, without links on the way: who opens them again and again follows no link, because
+/// one that appears later may lead anywhere. Of files that are not on disk, where they would be.
+///
+/// # Errors
+/// The root is gone.
+pub fn resolve(place: &Place, prepared: &Prepared) -> Result<Vec<PathBuf>, StorageError> {
+    let root = fs::canonicalize(&place.root).map_err(|error| StorageError::of_io(&place.root, &error))?;
+    let resolved = |path: &PathBuf| {
+        let beneath = path.strip_prefix(&place.root).unwrap_or(path);
+        fs::canonicalize(path).unwrap_or_else(|_| root.join(beneath))
+    };
+    Ok(prepared.paths.iter().map(resolved).collect())
 }
 
 /// What is to be there of a file.

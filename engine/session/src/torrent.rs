@@ -120,6 +120,7 @@ impl Fetching {
             .as_ref()
             .is_some_and(|saved| saved.stamps.iter().any(Option::is_some));
         let prepared = storage::prepare(&metainfo, &place, &wanted(&wishes.priorities))?;
+        let paths = storage::resolve(&place, &prepared)?;
         let found = resume(&metainfo, &prepared, saved.as_ref(), scan, watch)?;
         let saved = Saved {
             pieces: found.have.clone(),
@@ -134,7 +135,7 @@ impl Fetching {
             metainfo,
             place,
             wishes,
-            paths: prepared.paths,
+            paths,
             have: found.have,
             stamps: found.stamps,
             store,
