@@ -107,15 +107,20 @@ impl Shard {
     /// Asks all peers that stand in the queue, and those that found no memory when some became free.
     pub(crate) fn ask_all(&mut self, now: Time, ops: &mut Vec<Op>) {
         if self.buffers.take_freed() {
-            for socket in self.hungry.take() {
-                self.queue_asking(socket);
-            }
+            self.ask_hungry();
         }
         for _ in 0..self.asking.len() {
             let Some(socket) = self.asking.pop_front() else {
                 break;
             };
             self.ask(now, socket, ops);
+        }
+    }
+
+    /// Puts everybody who found no memory into the queue, in order.
+    fn ask_hungry(&mut self) {
+        for socket in self.hungry.take() {
+            self.queue_asking(socket);
         }
     }
 
@@ -243,9 +248,7 @@ impl Shard {
         }
         if let Some((_, id, piece)) = oldest {
             // Before the peers of the piece, or they take its memory again, for the same piece.
-            for socket in self.hungry.take() {
-                self.queue_asking(socket);
-            }
+            self.ask_hungry();
             self.drop_piece(now, id, piece, ops);
         }
     }
