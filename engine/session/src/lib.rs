@@ -19,6 +19,7 @@ pub mod config;
 mod core;
 pub mod create;
 pub mod machine;
+mod news;
 pub mod printable;
 pub mod reader;
 pub mod resume;

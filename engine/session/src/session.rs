@@ -36,6 +36,7 @@ use crate::check::{Settled, check_settled};
 use crate::config::{Auto, Config, Limit, LimitsCount, UploadSlots};
 use crate::core::{self, Message, Parts, Published, Request};
 use crate::machine::CpuMissing;
+use crate::news::News;
 use crate::saver::{self, Begun, Deed};
 use crate::torrent::{Fetching, Shared, Torrent, TorrentEvent};
 
@@ -207,6 +208,8 @@ impl Session {
         })?;
         let address = listeners[0].local_addr()?;
         let mailboxes: Arc<[Mailbox]> = cpus.iter().map(|_| Mailbox::new()).collect::<io::Result<_>>()?;
+        // A core never waits. What it tells is a message for each written piece, so that a control thread which stands still
+        // for a second owes 6 MiB at a gigabyte a second of the smallest pieces.
         let (messages, hears) = channel::unbounded();
         let peer_id = random_peer_id()?;
         let hashing = hashing_pool(config, &cpus)?;
@@ -257,13 +260,14 @@ impl Session {
         hears: Receiver<Message>,
     ) -> Result<Session, StartError> {
         let catalogue = Catalogue::default();
-        let (tells, events) = channel::unbounded();
+        let news = News::new();
+        let events = news.receiver().clone();
         let (tell_stopped, stopped) = channel::unbounded();
         let stopping = Arc::new(AtomicBool::new(false));
         let (suspects, hears_suspects) = channel::unbounded();
         let verifier = Verifier {
             suspects: hears_suspects,
-            tells: tells.clone(),
+            news: news.clone(),
             cores: cores.clone(),
             catalogue: Arc::clone(&catalogue),
             stopping: Arc::clone(&stopping),
@@ -272,6 +276,7 @@ impl Session {
         thread::Builder::new()
             .name("shoal-verify".into())
             .spawn(move || verifier.run())?;
+        // While the state's disk hangs, four bytes a piece and a message a second and torrent wait.
         let (deeds, hears_deeds) = channel::unbounded();
         let saver = thread::Builder::new()
             .name("shoal-state".into())
@@ -280,7 +285,7 @@ impl Session {
             hears,
             cores: cores.len() as u16,
             deeds: deeds.clone(),
-            tells,
+            news,
             tell_stopped,
             suspects,
             catalogue: Arc::clone(&catalogue),
@@ -412,7 +417,7 @@ impl Session {
         })
     }
 
-    /// What happens. At most a few events wait for each torrent.
+    /// What happens. Where nobody listens the oldest are forgotten.
     pub fn events(&self) -> &Receiver<Event> {
         &self.events
     }
@@ -460,7 +465,7 @@ struct Control {
     cores: u16,
     /// To the saver.
     deeds: Sender<Deed>,
-    tells: Sender<Event>,
+    news: News<Event>,
     tell_stopped: Sender<()>,
     /// One for each torrent that is suspended.
     suspects: Sender<(InfoHash, FileIndex)>,
@@ -475,7 +480,7 @@ impl Control {
                 Message::Happened(event) => self.happened(event),
                 Message::Broken(core) => {
                     self.end_all_of(core);
-                    let _ = self.tells.send(Event::CoreBroken);
+                    self.news.tell(Event::CoreBroken);
                     let _ = self.tell_stopped.send(());
                 }
                 Message::Started(_) => {}
@@ -490,7 +495,7 @@ impl Control {
                 if let Some(shared) = lock(&self.catalogue).remove(&info_hash) {
                     let name = shared.metainfo.name().to_owned();
                     shared.tell(TorrentEvent::Failed(failure.clone()));
-                    let _ = self.tells.send(Event::TorrentFailed {
+                    self.news.tell(Event::TorrentFailed {
                         info_hash,
                         name,
                         failure,
@@ -571,7 +576,7 @@ impl Control {
 struct Verifier {
     /// Torrents, each with the file that made it suspect.
     suspects: Receiver<(InfoHash, FileIndex)>,
-    tells: Sender<Event>,
+    news: News<Event>,
     cores: Vec<Core>,
     catalogue: Catalogue,
     stopping: Arc<AtomicBool>,
@@ -592,7 +597,7 @@ impl Verifier {
             if let Command::TorrentVerified { .. } = command {
                 let name = shared.metainfo.name().to_owned();
                 let path = shared.paths[file.index()].clone();
-                let _ = self.tells.send(Event::FileVerified {
+                self.news.tell(Event::FileVerified {
                     info_hash,
                     name,
                     path,

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{self, Receiver, Sender, TrySendError};
+use crossbeam::channel::Receiver;
 use shoal_proto::bitfield::Bitfield;
 use shoal_proto::info_hash::InfoHash;
 use shoal_proto::layout::{FileIndex, PieceIndex};
@@ -27,14 +27,12 @@ use shoal_world::FileStamp;
 use thiserror::Error;
 
 use crate::check::Cancelled;
+use crate::news::News;
 use crate::reader::Reader;
 use crate::resume::resume;
 use crate::session::{AddError, Core};
 use crate::state::{Saved, StateError, Store};
 use crate::storage::{self, Place, StorageError};
-
-/// Events of one torrent that wait to be heard: hours of a disk that is full and has room again every few seconds.
-const EVENTS_LEN_MAX: usize = 1_024;
 
 /// What is wanted of a torrent.
 #[derive(Clone, Debug, Default)]
@@ -183,8 +181,7 @@ pub(crate) struct Shared {
     pub(crate) paths: Vec<PathBuf>,
     /// Where it is fetched to, if it is.
     place: Option<Place>,
-    tells: Sender<TorrentEvent>,
-    pub(crate) hears: Receiver<TorrentEvent>,
+    pub(crate) news: News<TorrentEvent>,
     progress: Mutex<Progress>,
     changed: Condvar,
     /// Held while a wish gets its number and is sent, so that wishes reach the core in the order of their numbers.
@@ -211,15 +208,13 @@ impl Shared {
         place: Option<Place>,
         have: Bitfield,
     ) -> Shared {
-        let (tells, hears) = channel::bounded(EVENTS_LEN_MAX);
         // Nothing is wanted of a torrent that is only served.
         let finished = place.is_none();
         Shared {
             metainfo,
             paths,
             place,
-            tells,
-            hears,
+            news: News::new(),
             progress: Mutex::new(Progress {
                 have,
                 finished,
@@ -255,7 +250,7 @@ impl Shared {
             self.lock().finished = false;
             self.end();
         }
-        self.queue(event);
+        self.news.tell(event);
     }
 
     /// Everything is there that was wanted in view of the wish of this number. If something else is wanted by now, that is
@@ -265,7 +260,7 @@ impl Shared {
         if progress.wish == wish {
             progress.finished = true;
             self.changed.notify_all();
-            self.queue(TorrentEvent::Finished);
+            self.news.tell(TorrentEvent::Finished);
         }
     }
 
@@ -275,15 +270,6 @@ impl Shared {
         progress.wish += 1;
         progress.finished = false;
         progress.wish
-    }
-
-    /// When nobody listens the oldest events go: what counts in the end is kept beside them.
-    fn queue(&self, event: TorrentEvent) {
-        let mut event = event;
-        while let Err(TrySendError::Full(refused)) = self.tells.try_send(event) {
-            event = refused;
-            let _ = self.hears.try_recv();
-        }
     }
 
     /// Nothing more will happen.
@@ -313,7 +299,7 @@ impl Torrent {
 
     /// What happens to it. Each event goes to one receiver.
     pub fn events(&self) -> &Receiver<TorrentEvent> {
-        &self.shared.hears
+        self.shared.news.receiver()
     }
 
     /// The pieces that are verified and on disk.

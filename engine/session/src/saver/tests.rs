@@ -70,7 +70,10 @@ fn after(deeds: impl FnOnce(&Metainfo) -> Vec<Deed>) -> (Saved, Vec<TorrentEvent
     drop(tells);
     run(&hears);
     let saved = store.load(&metainfo.info_hash()).expect("a state");
-    (saved.expect("a record"), shared.hears.try_iter().collect())
+    (
+        saved.expect("a record"),
+        shared.news.receiver().try_iter().collect(),
+    )
 }
 
 fn durable(metainfo: &Metainfo, piece: u32) -> Deed {

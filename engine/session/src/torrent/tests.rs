@@ -4,7 +4,7 @@ use std::sync::Arc;
 use shoal_proto::bitfield::Bitfield;
 use shoal_proto::metainfo::Metainfo;
 
-use super::{Cause, EVENTS_LEN_MAX, Failure, Shared, TorrentEvent};
+use super::{Cause, Failure, Shared, TorrentEvent};
 use crate::storage::{Place, Preallocation};
 
 /// What is known of a torrent of one piece, fetched or only served.
@@ -21,7 +21,7 @@ fn shared(fetched: bool) -> Shared {
 }
 
 fn events(shared: &Shared) -> Vec<TorrentEvent> {
-    shared.hears.try_iter().collect()
+    shared.news.receiver().try_iter().collect()
 }
 
 /// Found by reading: what was under way when something else was wanted was taken for the answer to it.
@@ -61,17 +61,4 @@ fn what_failed_is_not_finished() {
     shared.tell(TorrentEvent::Failed(failure));
     let progress = shared.lock();
     assert!(progress.ended && !progress.finished);
-}
-
-#[test]
-fn when_nobody_listens_the_oldest_events_go() {
-    let shared = shared(true);
-    shared.finished(0);
-    for lost in 0..EVENTS_LEN_MAX {
-        shared.tell(TorrentEvent::StateLost(lost.to_string()));
-    }
-    let events = events(&shared);
-    assert_eq!(events.len(), EVENTS_LEN_MAX);
-    assert_eq!(events[0], TorrentEvent::StateLost("0".into()));
-    assert!(shared.lock().finished, "kept beside the events");
 }
