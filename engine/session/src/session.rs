@@ -47,6 +47,10 @@ const REQUESTS_LEN_MAX: usize = 1_024;
 /// can need, and the two at a piece's ends that it shares with its neighbours.
 const EXTENTS_MIN: u64 = 64 + 2;
 
+/// How long a start waits for the cores. Taking 64 MiB needs a quarter of a second; on a machine that is many times too busy
+/// it is a slow start, not a failed one.
+const START_WITHIN: Duration = Duration::from_secs(60);
+
 /// How long a stop waits for the cores. Closing needs milliseconds; a disk that hangs must not hold the process.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
@@ -635,15 +639,23 @@ impl Verifier {
 fn await_start(cores: &[Core], hears: &Receiver<Message>) -> Result<(), StartError> {
     let mut started = 0;
     while started < cores.len() {
-        let refusal = match hears.recv_timeout(STOP_WITHIN) {
+        let refusal = match hears.recv_timeout(START_WITHIN) {
             Ok(Message::Started(Ok(()))) => {
                 started += 1;
                 continue;
             }
             Ok(Message::Started(Err(refused))) => StartError::Refused(refused),
             Ok(Message::Happened(_)) => continue,
-            Ok(Message::Broken(_)) | Err(RecvTimeoutError::Disconnected) => gone(io::ErrorKind::Other),
-            Err(RecvTimeoutError::Timeout) => gone(io::ErrorKind::TimedOut),
+            Ok(Message::Broken(_)) | Err(RecvTimeoutError::Disconnected) => {
+                StartError::System(io::Error::other("a core's thread ended while it started"))
+            }
+            Err(RecvTimeoutError::Timeout) => StartError::System(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!(
+                    "a core took longer than {} s to take its memory and start",
+                    START_WITHIN.as_secs()
+                ),
+            )),
         };
         for core in cores {
             // Those that were refused are gone already.
@@ -652,10 +664,6 @@ fn await_start(cores: &[Core], hears: &Receiver<Message>) -> Result<(), StartErr
         return Err(refusal);
     }
     Ok(())
-}
-
-fn gone(kind: io::ErrorKind) -> StartError {
-    StartError::System(io::Error::new(kind, "a core's thread did not start"))
 }
 
 fn settings(
