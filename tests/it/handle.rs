@@ -472,3 +472,24 @@ fn a_file_that_was_changed_fails_its_torrent_which_fetches_what_is_wrong_when_it
     embedded.sample().assert_present_in(&embedded.data());
     embedded.stop();
 }
+
+#[test]
+fn a_torrent_that_is_removed_may_be_added_again() {
+    let embedded = Embedded::start(three_files("removed"));
+    let seed = honest(&embedded);
+    let torrent = embedded.fetch(Wishes::default(), &[]);
+    let info_hash = torrent.info_hash();
+    assert!(embedded.session().remove(&info_hash));
+    assert!(!embedded.session().remove(&info_hash), "it is gone");
+    assert!(!torrent.wait(None), "nothing more will happen to it");
+    let again = embedded.fetch(Wishes::default(), &[seed.address()]);
+    assert_finishes(&again);
+    assert!(embedded.session().remove(&info_hash));
+    let complete = embedded.begin(Wishes::default());
+    assert!(
+        complete.have().is_all(),
+        "its files and what is known of them stay"
+    );
+    embedded.sample().assert_present_in(&embedded.data());
+    embedded.stop();
+}

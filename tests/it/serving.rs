@@ -6,7 +6,7 @@ use std::thread;
 use shoal_tests::fetch::{Fetch, REQUESTS_LEN, fetch_all};
 use shoal_tests::peer::{FAST_AND_EXTENDED, Message, PLAIN, Peer};
 use shoal_tests::place::Place;
-use shoal_tests::process::{Seed, shoal_seed};
+use shoal_tests::process::{Seed, run, shoal, shoal_seed};
 use shoal_tests::random::Random;
 use shoal_tests::sample::{BLOCK_LEN, Block, Sample};
 
@@ -265,6 +265,23 @@ fn a_super_seed_tells_of_one_piece_at_a_time() {
         let next = next_told(&mut one);
         assert!(!told.contains(&next), "{next} after {told:?}");
     }
+}
+
+#[test]
+fn a_super_seed_gives_a_lonely_shoal_everything() {
+    let sample = Sample::file("for a shoal", 300_000, 16 * KIB);
+    let (place, seed) = super_seed_of(&sample);
+    let out = place.path().join("out");
+    let mut command = shoal();
+    command
+        .arg("download")
+        .arg(place.path().join("for a shoal.torrent"))
+        .arg("--out")
+        .arg(&out);
+    command.args(["--cores", "0", "--peer", &seed.address().to_string()]);
+    let finished = run(command);
+    assert_eq!(finished.status.code(), Some(0), "{finished:#?}");
+    sample.assert_present_in(&out);
 }
 
 #[test]

@@ -3,12 +3,13 @@
 //! | what was saved | what is done |
 //! |---|---|
 //! | a claim, and all files of the piece are as their stamps say | believed |
-//! | a claim, and a file of the piece is not as its stamp says | the piece is hashed again |
+//! | no claim, and all files of the piece are as their stamps say | it is not there |
+//! | a file of the piece is not as its stamp says | the piece is hashed, claimed or not |
 //! | nothing of this torrent, but files were there | every piece of them is hashed |
 //! | something that cannot be of this torrent | as nothing |
 //!
-//! A process that was killed while it wrote leaves files younger than their stamps: what it claimed in them is hashed
-//! again, what it had not claimed yet is fetched again. A hole (length that a file has and that was never
+//! A process that was killed while it wrote, or that could not save what it knew, leaves files younger than their stamps:
+//! what is in them is hashed, and what is right is not fetched again, whoever put it there. A hole (length that a file has and that was never
 //! written) reads as zeroes; the file system tells of it, so a torrent that was only just begun costs no reading.
 //!
 //! Nothing is written here, and what was saved is not changed.
@@ -106,9 +107,11 @@ impl Look {
             doubtful: vec![false; layout.pieces() as usize],
             now,
         };
-        for piece in saved.pieces.present() {
+        for piece in layout.piece_indices() {
             if files_of(metainfo, piece).all(|file| unchanged[file]) {
-                look.have.set(piece);
+                if saved.pieces.has(piece) {
+                    look.have.set(piece);
+                }
             } else if files_of(metainfo, piece).all(|file| look.now[file].is_some()) {
                 look.doubtful[piece.index()] = true;
             }

@@ -51,6 +51,8 @@ pub(crate) struct Begun {
     pub(crate) finished: Option<u64>,
     /// It was told that it cannot be written.
     pub(crate) lost: bool,
+    /// Nothing more will be told of it: it goes when it is written. If it is added again, that is another life.
+    pub(crate) ended: bool,
 }
 
 /// Ends when nobody can tell anything any more.
@@ -63,18 +65,15 @@ pub(crate) fn run(hears: &Receiver<Deed>) {
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        let mut ended = Vec::new();
         for deed in first.into_iter().chain(hears.try_iter()) {
-            note(&mut torrents, deed, &mut ended);
+            note(&mut torrents, deed);
         }
         save(&mut torrents);
-        for info_hash in ended {
-            torrents.remove(&info_hash);
-        }
+        torrents.retain(|_, torrent| !torrent.ended || torrent.changed);
     }
 }
 
-fn note(torrents: &mut BTreeMap<InfoHash, Begun>, deed: Deed, ended: &mut Vec<InfoHash>) {
+fn note(torrents: &mut BTreeMap<InfoHash, Begun>, deed: Deed) {
     match deed {
         Deed::Begun(begun) => {
             torrents.insert(begun.shared.metainfo.info_hash(), *begun);
@@ -106,7 +105,11 @@ fn note(torrents: &mut BTreeMap<InfoHash, Begun>, deed: Deed, ended: &mut Vec<In
                 torrent.finished = Some(wish);
             }
         }
-        Deed::Ended(info_hash) => ended.push(info_hash),
+        Deed::Ended(info_hash) => {
+            if let Some(torrent) = torrents.get_mut(&info_hash) {
+                torrent.ended = true;
+            }
+        }
     }
 }
 

@@ -367,6 +367,7 @@ impl Session {
                 changed: false,
                 finished: None,
                 lost: false,
+                ended: false,
             };
             // The saver lives as long as the session.
             let _ = self.deeds.send(Deed::Begun(Box::new(begun)));
@@ -419,6 +420,22 @@ impl Session {
             all.peers.append(&mut one.peers);
             all
         })
+    }
+
+    /// Fetches and serves a torrent no more. Its files stay, and what is remembered of it; it may be added again. False: there
+    /// is no such torrent.
+    pub fn remove(&self, info_hash: &InfoHash) -> bool {
+        let Some(shared) = lock(&self.catalogue).remove(info_hash) else {
+            return false;
+        };
+        let owner = Shard::owner(info_hash, self.cores.len() as u16);
+        // A core that is gone serves nothing anyway.
+        let _ = self.cores[usize::from(owner.0)].command(Command::Remove {
+            info_hash: *info_hash,
+        });
+        let _ = self.deeds.send(Deed::Ended(*info_hash));
+        shared.end();
+        true
     }
 
     /// What happens. Where nobody listens the oldest are forgotten.

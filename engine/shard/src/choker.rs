@@ -74,7 +74,7 @@ pub(crate) struct Candidate {
     pub(crate) taken_bytes_since_unchoke: u64,
     /// How much of the torrent it has, in thousandths.
     pub(crate) has_fraction: u32,
-    /// It gave nothing for a minute although we served it and wanted something.
+    /// It let us wait too long for what it was asked for, and gave nothing since.
     pub(crate) snubbed: bool,
     /// When it connected.
     pub(crate) joined: Time,

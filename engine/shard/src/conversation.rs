@@ -84,6 +84,7 @@ impl Shard {
                 if heard.take_back {
                     self.take_back(socket);
                 }
+                self.settle_owed(now, socket);
                 if heard.given_up
                     && let Some(torrent) = torrent
                 {
@@ -275,6 +276,8 @@ impl Shard {
         self.take_proposals_back(conversation.torrent, &conversation.proposed);
         if let Some(download) = &conversation.download {
             self.stop_fetching_from(conversation.torrent, socket, download);
+            let owed = download.owed_at_the_end();
+            self.charge_owed(now, conversation.torrent, conversation.address.ip(), owed);
         }
         if let Some(torrent) = self.torrents.active(conversation.torrent) {
             torrent.peers.remove(&socket);
@@ -442,7 +445,10 @@ impl Listener<'_> {
         };
         download.choked = choked;
         // BEP 6: with it every request is answered, by the block or a reject; without it a choke takes them all back.
-        self.take_back |= choked && !self.conversation.fast;
+        if choked && !self.conversation.fast {
+            download.refuse_all();
+            self.take_back = true;
+        }
         self.review |= !choked;
         Ok(())
     }

@@ -49,6 +49,9 @@ pub(crate) struct Download {
     pub(crate) downloaded_bytes: u64,
     /// Blocks that may come although they are not asked for any more, and some more.
     unasked_left: u32,
+    /// Bytes that the limits are still to be charged for (they came unasked), or, negative, to be given back (they were asked
+    /// for and taken back).
+    owed: i64,
     /// It stands in the queue of those who ask at the end of the turn.
     pub(crate) queued: bool,
 }
@@ -124,6 +127,7 @@ impl Download {
             rate: Rate::default(),
             downloaded_bytes: 0,
             unasked_left: UNASKED_MAX,
+            owed: 0,
             queued: false,
         }
     }
@@ -195,7 +199,10 @@ impl Download {
         let incoming = self.incoming.as_mut().filter(|incoming| !incoming.given_up)?;
         (incoming.wanted, incoming.given_up) = (false, true);
         let block = incoming.block;
-        self.forget(block).then_some(block)
+        let asked = self.forget(block);
+        // It comes all the same.
+        self.owed += i64::from(block.len());
+        asked.then_some(block)
     }
 
     /// The block that is coming now and was asked for, unless it was given up.
@@ -207,7 +214,27 @@ impl Download {
     /// A block is not asked for any more. True: it was.
     pub(crate) fn forget(&mut self, block: Span) -> bool {
         let place = self.asked.iter().position(|asked| asked.block == block);
-        place.is_some_and(|place| self.asked.remove(place).is_some())
+        let gone = place.and_then(|place| self.asked.remove(place));
+        self.owed -= gone.map_or(0, |asked| i64::from(asked.block.len()));
+        gone.is_some()
+    }
+
+    /// The peer chokes and takes back what it was asked for. If it gave none of it, it is not asked again before it is looked
+    /// at: one that chokes and unchokes at once would take part in nothing and hold what others are limited to.
+    pub(crate) fn refuse_all(&mut self) {
+        let heard_at = self.heard_at;
+        self.refused |= self.asked.front().is_some_and(|asked| heard_at <= asked.at);
+    }
+
+    /// The same when the peer goes: nothing comes any more of what it was asked for.
+    pub(crate) fn owed_at_the_end(&self) -> i64 {
+        let asked = self.asked.iter().map(|asked| i64::from(asked.block.len()));
+        self.owed - asked.sum::<i64>()
+    }
+
+    /// Bytes that the limits are to be charged for now, or given back.
+    pub(crate) fn take_owed(&mut self) -> i64 {
+        std::mem::take(&mut self.owed)
     }
 
     /// Something is asked for.
@@ -228,12 +255,18 @@ impl Download {
             .partition(|asked| Some(asked.block) == arriving || !goes(asked.block));
         self.asked = kept;
         self.may_come(gone.len() as u32);
+        self.owed -= gone.iter().map(|asked| i64::from(asked.block.len())).sum::<i64>();
         gone.into_iter().map(|asked| asked.block).collect()
     }
 
     /// So many blocks may come that nothing is known of any more.
     pub(crate) fn may_come(&mut self, blocks: u32) {
         self.unasked_left = self.unasked_left.saturating_add(blocks);
+    }
+
+    /// A block begins to come that was not asked for, or not any more: the limits are charged for it now.
+    pub(crate) fn comes_unasked(&mut self, block: Span) {
+        self.owed += i64::from(block.len());
     }
 
     /// A block came that was not asked for. False: too many did.

@@ -288,6 +288,7 @@ impl Shard {
         for block in &blocks {
             Message::Cancel((*block).into()).encode(&mut conversation.outbox);
         }
+        self.settle_owed(now, socket);
         if !blocks.is_empty() {
             self.queue_asking(socket);
             self.send_next(now, socket, ops);
@@ -327,6 +328,7 @@ impl Shard {
         let arriving = self.give_up_arriving(socket);
         let mut blocks = self.take_back(socket);
         blocks.extend(arriving);
+        self.settle_owed(now, socket);
         let Some(conversation) = self.peers.talking(socket) else {
             return;
         };
@@ -360,18 +362,22 @@ impl Shard {
         blocks
     }
 
-    /// Blocks became free that all peers of a torrent, or all but one, may be asked for.
+    /// Blocks became free that all peers of a torrent, or all but one, may be asked for: first those who gave something, last
+    /// those who let us wait.
     pub(crate) fn queue_others(&mut self, id: TorrentId, but: Option<Socket>) {
         let Some(active) = self.torrents.get(id) else {
             return;
         };
-        let others: Vec<Socket> = active
-            .peers
-            .iter()
-            .copied()
+        let others = active.peers.iter().copied();
+        let mut others: Vec<(bool, bool, Socket)> = others
             .filter(|other| Some(*other) != but)
+            .filter_map(|other| {
+                let download = self.peers.download(other)?;
+                Some((download.snubbed, download.downloaded_bytes == 0, other))
+            })
             .collect();
-        for socket in others {
+        others.sort_unstable();
+        for (_, _, socket) in others {
             self.queue_asking(socket);
         }
     }

@@ -103,6 +103,8 @@ pub(crate) struct Picker {
     order: Order,
     /// What a reader waits for, the most urgent first.
     deadlines: Vec<PieceIndex>,
+    /// The same.
+    urgent: BTreeSet<PieceIndex>,
     rarity: Rarity,
     begun: BTreeMap<PieceIndex, Progress>,
     partial: BTreeSet<Partial>,
@@ -140,6 +142,7 @@ impl Picker {
             priorities: vec![Priority::Normal; have.pieces() as usize].into(),
             order,
             deadlines: Vec::new(),
+            urgent: BTreeSet::new(),
             rarity: Rarity::new(have),
             begun: BTreeMap::new(),
             partial: BTreeSet::new(),
@@ -184,10 +187,12 @@ impl Picker {
     }
 
     /// What a reader waits for, the most urgent first; it replaces what it waited for before. Every pick looks at all
-    /// of them: a window of some tens of pieces.
+    /// of them: a window of 16 MiB for each reader, which is 1,024 pieces at most.
     pub(crate) fn set_deadlines(&mut self, pieces: &[PieceIndex]) {
-        let before = std::mem::replace(&mut self.deadlines, pieces.to_vec());
-        for piece in before.iter().chain(pieces) {
+        self.deadlines = pieces.to_vec();
+        let urgent = pieces.iter().copied().collect();
+        let before = std::mem::replace(&mut self.urgent, urgent);
+        for piece in before.symmetric_difference(&self.urgent.clone()) {
             self.settle(*piece);
         }
     }
@@ -286,7 +291,9 @@ impl Picker {
     pub(crate) fn verified(&mut self, piece: PieceIndex) {
         self.forget(piece);
         self.failed.remove(&piece);
-        self.deadlines.retain(|deadline| *deadline != piece);
+        if self.urgent.remove(&piece) {
+            self.deadlines.retain(|deadline| *deadline != piece);
+        }
         self.have.set(piece);
         self.settle(piece);
     }
@@ -470,7 +477,7 @@ impl Picker {
             Priority::High => Some(Class::High),
             Priority::Normal => Some(Class::Normal),
             Priority::Low => Some(Class::Low),
-            Priority::Skip => self.deadlines.contains(&piece).then_some(Class::Low),
+            Priority::Skip => self.urgent.contains(&piece).then_some(Class::Low),
         }
     }
 

@@ -13,6 +13,7 @@ use shoal_proto::layout::{Layout, PieceIndex};
 use shoal_proto::message::Message;
 use shoal_world::{Op, Socket, Time};
 
+use crate::limits::OUTBOX_LEN_MAX;
 use crate::shard::Shard;
 use crate::torrent::TorrentId;
 
@@ -21,6 +22,8 @@ use crate::torrent::TorrentId;
 pub(crate) struct SuperSeeding {
     /// How many peers were told of each piece or have it.
     spread: Box<[u32]>,
+    /// The pieces, those that the fewest know of first.
+    order: BTreeSet<(u32, PieceIndex)>,
     peers: BTreeMap<Socket, Told>,
     /// Peers that are to be told of another piece.
     due: BTreeSet<Socket>,
@@ -35,9 +38,10 @@ struct Told {
 }
 
 impl SuperSeeding {
-    pub(crate) fn new(pieces: u32) -> SuperSeeding {
+    pub(crate) fn new(layout: &Layout) -> SuperSeeding {
         SuperSeeding {
-            spread: vec![0; pieces as usize].into(),
+            spread: vec![0; layout.pieces() as usize].into(),
+            order: layout.piece_indices().map(|piece| (0, piece)).collect(),
             peers: BTreeMap::new(),
             due: BTreeSet::new(),
         }
@@ -59,7 +63,7 @@ impl SuperSeeding {
         };
         // It may never have got it.
         if let Some(open) = told.open {
-            self.spread[open.index()] -= 1;
+            self.respread(open, -1);
         }
         if let [only] = self.peers.keys().copied().collect::<Vec<_>>()[..] {
             self.due.insert(only);
@@ -76,23 +80,28 @@ impl SuperSeeding {
             }
         }
         if self.peers.get(&socket).is_none_or(|told| !told.pieces.has(piece)) {
-            self.spread[piece.index()] += 1;
+            self.respread(piece, 1);
         }
     }
 
+    fn respread(&mut self, piece: PieceIndex, change: i32) {
+        let spread = &mut self.spread[piece.index()];
+        self.order.remove(&(*spread, piece));
+        *spread = spread.saturating_add_signed(change);
+        self.order.insert((*spread, piece));
+    }
+
     /// The piece that a peer is told of next: what the fewest know of, of what it does not have.
-    fn next(&mut self, socket: Socket, layout: &Layout, has: &Bitfield) -> Option<PieceIndex> {
+    fn next(&mut self, socket: Socket, has: &Bitfield) -> Option<PieceIndex> {
         let told = self.peers.get_mut(&socket)?;
         if told.open.is_some_and(|open| !has.has(open)) {
             return None;
         }
-        let unknown = layout
-            .piece_indices()
-            .filter(|piece| !has.has(*piece) && !told.pieces.has(*piece));
-        let piece = unknown.min_by_key(|piece| self.spread[piece.index()])?;
+        let mut pieces = self.order.iter().map(|(_, piece)| *piece);
+        let piece = pieces.find(|piece| !has.has(*piece) && !told.pieces.has(*piece))?;
         told.open = Some(piece);
         told.pieces.set(piece);
-        self.spread[piece.index()] += 1;
+        self.respread(piece, 1);
         Some(piece)
     }
 }
@@ -110,7 +119,7 @@ impl Shard {
             let ended = active.super_seeding.take();
             self.tell_everything(now, id, ended, ops);
         } else if active.complete && active.super_seeding.is_none() {
-            active.super_seeding = Some(Box::new(SuperSeeding::new(active.layout.pieces())));
+            active.super_seeding = Some(Box::new(SuperSeeding::new(&active.layout)));
         }
     }
 
@@ -136,6 +145,11 @@ impl Shard {
             {
                 Message::Have(piece.get()).encode(&mut conversation.outbox);
             }
+            if conversation.outbox.len() > OUTBOX_LEN_MAX {
+                // A bitfield says the same in less, when it is back.
+                self.disconnect(now, socket, ops);
+                continue;
+            }
             self.send_next(now, socket, ops);
         }
     }
@@ -156,7 +170,7 @@ impl Shard {
             let Some(download) = conversation.download.as_deref() else {
                 continue;
             };
-            if let Some(piece) = seeding.next(socket, &active.layout, &download.pieces) {
+            if let Some(piece) = seeding.next(socket, &download.pieces) {
                 Message::Have(piece.get()).encode(&mut conversation.outbox);
                 told.push(socket);
             }

@@ -16,6 +16,7 @@ use shoal_proto::info_hash::InfoHash;
 use shoal_proto::layout::BLOCK_LEN;
 use shoal_world::{Op, Socket, Time};
 
+use crate::download::Download;
 use crate::shard::Shard;
 use crate::torrent::TorrentId;
 
@@ -81,6 +82,17 @@ impl Throttle {
             .paid_at_ns
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay);
         paid.expect("every charge is taken");
+    }
+
+    /// So many bytes that were charged did not pass.
+    fn give_back(&self, bytes: u64) {
+        let Some(limit) = self.limit() else { return };
+        let cost_ns = (u128::from(bytes) * 1_000_000_000 / u128::from(limit)) as u64;
+        let give = |paid_at_ns: u64| Some(paid_at_ns.saturating_sub(cost_ns));
+        let given = self
+            .paid_at_ns
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, give);
+        given.expect("every gift is taken");
     }
 }
 
@@ -167,6 +179,18 @@ impl<'a> Gate<'a> {
             throttle.charge(now, bytes + overhead);
         }
     }
+
+    /// So many bytes of blocks that were charged will not come.
+    fn give_back(&self, bytes: u64) {
+        let overhead = if self.with_overhead {
+            bytes / OVERHEAD_PART
+        } else {
+            0
+        };
+        for throttle in self.each() {
+            throttle.give_back(bytes + overhead);
+        }
+    }
 }
 
 impl Shard {
@@ -174,6 +198,35 @@ impl Shard {
     pub(crate) fn upload_gate(&self, id: TorrentId, ip: IpAddr) -> Option<Gate<'_>> {
         let own = &self.torrents.get(id)?.throttles;
         Some(self.settings.throttles.upload_gate(own, ip))
+    }
+
+    /// Charges the limits for what a peer sent unasked, and gives back what it was asked for and will not send.
+    pub(crate) fn settle_owed(&mut self, now: Time, socket: Socket) {
+        let Some(conversation) = self.peers.talking(socket) else {
+            return;
+        };
+        let owed = conversation
+            .download
+            .as_deref_mut()
+            .map_or(0, Download::take_owed);
+        if owed == 0 {
+            return;
+        }
+        let (id, ip) = (conversation.torrent, conversation.address.ip());
+        self.charge_owed(now, id, ip, owed);
+    }
+
+    /// Charges the limits for so many bytes of a peer, or gives back what is negative.
+    pub(crate) fn charge_owed(&self, now: Time, id: TorrentId, ip: IpAddr, owed: i64) {
+        let Some(active) = self.torrents.get(id) else {
+            return;
+        };
+        let gate = self.settings.throttles.download_gate(&active.throttles, ip);
+        if owed > 0 {
+            gate.charge(now, owed.unsigned_abs());
+        } else {
+            gate.give_back(owed.unsigned_abs());
+        }
     }
 
     /// When a peer may be sent something; `None`: now.

@@ -154,13 +154,22 @@ fn claims_about_a_file_that_was_written_to_are_hashed_again() {
 }
 
 #[test]
-fn a_killed_process_loses_what_it_had_not_claimed_and_nothing_else() {
+fn a_killed_process_loses_nothing_that_it_wrote_whole() {
     let disk = Disk::empty();
     disk.write("a", 0, &"a".repeat(16_384));
     let saved = disk.claim(&[0]);
     disk.write("a", 16_384, &"a".repeat(3_616));
     disk.write("b", 0, &"b".repeat(12_768));
-    disk.assert(Some(&saved), &[0], 1, "a");
+    disk.assert(Some(&saved), &[0, 1], 3, "ab");
+}
+
+#[test]
+fn what_was_not_claimed_is_not_looked_for_where_nothing_changed() {
+    let disk = Disk::full();
+    disk.assert(Some(&disk.claim(&[2])), &[2], 0, "b");
+    let saved = disk.claim(&[2]);
+    disk.write("d", 0, "d");
+    disk.assert(Some(&saved), &[2, 3, 4], 2, "bd");
 }
 
 #[test]

@@ -34,6 +34,11 @@ fn metainfo() -> Arc<Metainfo> {
 
 /// What is in the state, and what an owner heard, after a torrent of which piece 0 was there heard these deeds.
 fn after(deeds: impl FnOnce(&Metainfo) -> Vec<Deed>) -> (Saved, Vec<TorrentEvent>) {
+    after_lives(|metainfo| vec![deeds(metainfo)])
+}
+
+/// The same when it was added several times, each time with that state.
+fn after_lives(lives: impl FnOnce(&Metainfo) -> Vec<Vec<Deed>>) -> (Saved, Vec<TorrentEvent>) {
     let metainfo = metainfo();
     let directory = tempfile::tempdir().expect("a directory");
     let store = Arc::new(Store::open(&directory.path().join("state")).expect("a state"));
@@ -45,11 +50,11 @@ fn after(deeds: impl FnOnce(&Metainfo) -> Vec<Deed>) -> (Saved, Vec<TorrentEvent
         None,
         pieces.clone(),
     ));
-    let begun = Begun {
+    let begun = || Begun {
         shared: Arc::clone(&shared),
         store: Arc::clone(&store),
         saved: Saved {
-            pieces,
+            pieces: pieces.clone(),
             stamps: vec![None],
             priorities: vec![4],
             uploaded_bytes: 10,
@@ -61,11 +66,14 @@ fn after(deeds: impl FnOnce(&Metainfo) -> Vec<Deed>) -> (Saved, Vec<TorrentEvent
         changed: true,
         finished: None,
         lost: false,
+        ended: false,
     };
     let (tells, hears) = channel::unbounded();
-    let first = Deed::Begun(Box::new(begun));
-    for deed in std::iter::once(first).chain(deeds(&metainfo)) {
-        tells.send(deed).expect("it is heard");
+    for deeds in lives(&metainfo) {
+        let first = Deed::Begun(Box::new(begun()));
+        for deed in std::iter::once(first).chain(deeds) {
+            tells.send(deed).expect("it is heard");
+        }
     }
     drop(tells);
     run(&hears);
@@ -123,5 +131,21 @@ fn what_is_told_of_a_torrent_before_it_ends_is_saved() {
         ]
     });
     assert_eq!(saved.pieces.count(), 2);
+    assert_eq!(events, [TorrentEvent::Finished]);
+}
+
+/// All of it waits to be heard at once while another torrent's state is written.
+#[test]
+fn what_is_added_again_is_another_life() {
+    let (saved, events) = after_lives(|metainfo| {
+        let info_hash = metainfo.info_hash();
+        vec![
+            vec![durable(metainfo, 1), Deed::Ended(info_hash)],
+            vec![durable(metainfo, 2), Deed::Finished(info_hash, 0)],
+        ]
+    });
+    let pieces: Vec<u32> = saved.pieces.present().map(|piece| piece.get()).collect();
+    assert_eq!(pieces, [0, 2], "what the second began with and what came");
+    assert!(saved.complete);
     assert_eq!(events, [TorrentEvent::Finished]);
 }

@@ -60,7 +60,11 @@ impl Landed {
             given_up: false,
         });
         // One that was asked for and is being delivered by another counts as asked for.
-        wanted || download.asked.iter().any(|asked| asked.block == block) || download.tolerates_unasked()
+        if wanted || download.asked.iter().any(|asked| asked.block == block) {
+            return true;
+        }
+        download.comes_unasked(block);
+        download.tolerates_unasked()
     }
 
     /// Bytes of the block that began, `start` counted in the received buffer.
@@ -211,9 +215,7 @@ impl Shard {
                 fetching.picker.abandoned(socket, block);
             }
         }
-        for socket in active.peers.clone() {
-            self.queue_asking(socket);
-        }
+        self.queue_others(id, None);
     }
 
     /// Takes a request back that somebody else has answered.
@@ -230,6 +232,7 @@ impl Shard {
         // BEP 6 peers answer a cancel by the block or a reject, others by the block or nothing.
         download.may_come(1);
         Message::Cancel(block.into()).encode(&mut conversation.outbox);
+        self.settle_owed(now, socket);
         self.queue_asking(socket);
         self.send_next(now, socket, ops);
     }

@@ -372,7 +372,8 @@ impl Shard {
         self.settle_at = Some(now);
     }
 
-    /// Tells the peers that do not have a piece that we do.
+    /// Tells peers that we have a piece. Seeds need not know; others are told even if they have it, because one that
+    /// super-seeds (BEP 16) waits to hear of what it told us.
     fn announce_piece(&mut self, now: Time, id: TorrentId, piece: PieceIndex, ops: &mut Vec<Op>) {
         let Some(active) = self.torrents.get(id) else {
             return;
@@ -382,12 +383,8 @@ impl Shard {
             let Some(conversation) = self.peers.talking(socket) else {
                 continue;
             };
-            let knows = |download: &crate::download::Download| download.pieces.has(piece);
-            if conversation
-                .download
-                .as_deref()
-                .is_none_or(|download| !knows(download))
-            {
+            let is_seed = |download: &crate::download::Download| download.pieces.is_all();
+            if !conversation.download.as_deref().is_some_and(is_seed) {
                 Message::Have(piece.get()).encode(&mut conversation.outbox);
                 if conversation.outbox.len() > OUTBOX_LEN_MAX {
                     // It has read nothing for thousands of pieces.

@@ -26,11 +26,11 @@ fn next(seeding: &mut SuperSeeding, socket: Socket, has: &[u32]) -> Option<u32> 
         bits.set(piece(*index));
     }
     seeding.due.remove(&socket);
-    seeding.next(socket, &layout(), &bits).map(|piece| piece.get())
+    seeding.next(socket, &bits).map(|piece| piece.get())
 }
 
 fn with_peers(peers: u32) -> SuperSeeding {
-    let mut seeding = SuperSeeding::new(PIECES);
+    let mut seeding = SuperSeeding::new(&layout());
     (0..peers).for_each(|slot| seeding.joined(peer(slot)));
     seeding
 }

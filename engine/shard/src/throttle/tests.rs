@@ -114,3 +114,18 @@ fn what_was_owed_at_a_rate_does_not_bind_the_next_one() {
     own.set(Some(64 * BLOCK));
     assert!(gate.blocks(Time::ZERO).is_ok());
 }
+
+#[test]
+fn what_is_given_back_may_pass_again() {
+    let throttle = Throttle::new(Some(1_000_000));
+    throttle.charge(Time::ZERO, 500_000);
+    assert!(throttle.opens_at(Time::ZERO).is_some());
+    throttle.give_back(500_000);
+    assert_eq!(throttle.opens_at(Time::ZERO), None);
+    throttle.give_back(500_000);
+    throttle.charge(Time::ZERO + Duration::from_secs(1), 500_000);
+    assert!(
+        throttle.opens_at(Time::ZERO + Duration::from_secs(1)).is_some(),
+        "nothing is saved up"
+    );
+}

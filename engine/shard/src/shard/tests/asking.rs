@@ -446,6 +446,31 @@ fn a_limit_lets_as_much_be_asked_for_in_a_second_as_it_says() {
     );
 }
 
+/// What is asked for counts against the limit at once: it is given back when it is taken back.
+#[test]
+fn peers_that_choke_at_once_do_not_use_up_a_limit() {
+    const LIMIT: u64 = 1 << 20;
+    let mut swarm = Swarm::new(32, PIECE, &[64 * LEN]);
+    let throttles = swarm.stage.shard.settings.throttles.clone();
+    throttles.download.all.set(Some(LIMIT));
+    let flapping = [0, 1, 2].map(|slot| swarm.full_seed(slot, false));
+    let seed = swarm.full_seed(3, true);
+    for _ in 0..500 {
+        for peer in flapping {
+            if !swarm.asked(peer).is_empty() {
+                swarm.stage.say(peer, &[Message::Choke, Message::Unchoke]);
+            }
+        }
+        swarm.answer(seed);
+        swarm.stage.pass(Duration::from_millis(10));
+    }
+    let came = swarm.stage.shard.counters().downloaded_bytes;
+    assert!(
+        (5 * LIMIT * 95 / 100..=5 * LIMIT * 104 / 100).contains(&came),
+        "{came} bytes in 5 s"
+    );
+}
+
 #[test]
 fn a_limit_lets_as_much_be_sent_in_a_second_as_it_says() {
     const LIMIT: u64 = 1 << 20;
