@@ -28,6 +28,9 @@ const SLACK: Duration = Duration::from_secs(40);
 /// Requests that a peer queues if it does not say (what clients take in practice).
 const REQUESTS_DEFAULT: usize = 250;
 
+/// In which a daemon surely hears that a send is done.
+const TURN: Duration = Duration::from_millis(10);
+
 /// A send that took longer than a socket with room needs: what was said meanwhile waited.
 const HELD_UP_AFTER: Duration = Duration::from_millis(100);
 
@@ -87,6 +90,8 @@ struct Side {
     heard_at: Time,
     /// Since when its socket has not taken all that was given to it: what comes next waits.
     held_up: Option<Time>,
+    /// When its socket took all of something last. The daemon says what waited behind it when it hears of that.
+    said_at: Time,
     /// What it says next waited for long, and some of it may be taken back at its end.
     was_held_up: bool,
     interested: bool,
@@ -182,6 +187,7 @@ impl Manners {
     pub fn has_said(&mut self, now: Time, end: End) {
         if let Some(side) = self.sides.get_mut(&end) {
             let since = side.held_up.take();
+            side.said_at = now;
             side.was_held_up = since.is_some_and(|since| now.since(since) >= HELD_UP_AFTER);
         }
     }
@@ -292,6 +298,7 @@ impl Side {
             taken_back: BTreeSet::new(),
             heard_at: Time::ZERO,
             held_up: None,
+            said_at: Time::ZERO,
             was_held_up: false,
             interested: false,
             wanted: BTreeMap::new(),
@@ -333,7 +340,8 @@ impl Side {
 
     /// Whether this block may still come from the peer, as far as is known: what it was told last may wait for its socket.
     fn awaits(&self, now: Time, block: Block) -> bool {
-        self.asked.contains(&block) && now.since(self.heard_at) < OVERDUE_AFTER && self.held_up.is_none()
+        let waits = self.held_up.is_some() || now.since(self.said_at) < TURN;
+        self.asked.contains(&block) && now.since(self.heard_at) < OVERDUE_AFTER && !waits
     }
 
     fn hears(&mut self, now: Time, enrolled: &BTreeMap<IpAddr, Rc<[Rc<Torrent>]>>, honest: bool) {
