@@ -1,12 +1,15 @@
 //! Starting and stopping: the line that scripts wait for, signals, and a port that somebody else has.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
 
+use shoal_tests::download::{shoal_download, wait_for_event};
 use shoal_tests::fetch::Fetch;
 use shoal_tests::peer::{FAST_AND_EXTENDED, Peer};
 use shoal_tests::place::Place;
-use shoal_tests::process::{Seed, Signal, run, shoal};
+use shoal_tests::process::{Process, Seed, Signal, run, shoal};
 use shoal_tests::sample::Sample;
+use shoal_tests::scripted_seed::ScriptedSeed;
 
 fn sample() -> Sample {
     Sample::file("lifecycle.bin", 1_000_003, 64 * 1024)
@@ -65,6 +68,35 @@ fn a_stopped_seed_frees_its_port_at_once() {
         .args(["--listen", &address.to_string()]);
     assert_eq!(Seed::start(again).address(), address);
     drop(connected);
+}
+
+/// The kernel takes the ring of a killed process down, and with it the listener, after the process is gone.
+#[test]
+fn a_download_that_was_killed_starts_again_on_its_port_at_once() {
+    let (sample, place) = (Arc::new(sample()), Place::new());
+    let seed = ScriptedSeed::start(Ipv4Addr::LOCALHOST, &sample, |visit| {
+        visit.introduce()?;
+        visit.say_no_more()
+    });
+    let torrent = place.add_metainfo(sample.name(), &sample.metainfo(None));
+    let start_at = |address: &str| {
+        let mut command = shoal_download(&torrent, &place.path().join("out"), &[seed.address()]);
+        command.args(["--listen", address]);
+        let process = Process::start(command);
+        let ready = wait_for_event(&process, "ready");
+        (process, ready)
+    };
+    let (process, ready) = start_at("127.0.0.1:0");
+    let (_, address) = ready
+        .split_once(r#""address":""#)
+        .expect("where peers can connect");
+    let address = address.split('"').next().expect("the text of a string");
+    process.kill();
+    for _ in 0..8 {
+        let (process, again) = start_at(address);
+        assert_eq!(again, ready);
+        process.kill();
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub mod check;
 pub mod config;
 mod core;
 pub mod create;
+mod listeners;
 pub mod machine;
 mod news;
 pub mod printable;

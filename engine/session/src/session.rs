@@ -28,13 +28,14 @@ use shoal_shard::{
 };
 use shoal_uring::hash::pool;
 use shoal_uring::kernel::{self, Kernel};
-use shoal_uring::{Mailbox, Refused, descriptors, listen};
+use shoal_uring::{Mailbox, Refused, descriptors};
 use shoal_world::{CoreIndex, EXTENT_LEN, FileStamp};
 use thiserror::Error;
 
 use crate::check::{Settled, check_settled};
 use crate::config::{Auto, Config, Limit, LimitsCount, UploadSlots};
 use crate::core::{self, Message, Parts, Published, Request};
+use crate::listeners;
 use crate::machine::CpuMissing;
 use crate::news::News;
 use crate::saver::{self, Begun, Deed};
@@ -200,13 +201,27 @@ impl Core {
 }
 
 impl Session {
-    /// Binds the address and starts one pinned thread per core.
+    /// Binds the address and starts one pinned thread per core. An address in use is tried again for two seconds: who
+    /// had it may have been killed a moment ago.
     ///
     /// # Errors
     /// One sentence that says what is missing and the way out. Nothing runs then.
     pub fn start(config: &Config) -> Result<Session, StartError> {
+        Session::start_within(config, listeners::FREED_WITHIN)
+    }
+
+    /// As [`Session::start`], for who has another address to take: one in use is an error at once.
+    ///
+    /// # Errors
+    /// As [`Session::start`].
+    pub fn start_unless_in_use(config: &Config) -> Result<Session, StartError> {
+        Session::start_within(config, Duration::ZERO)
+    }
+
+    fn start_within(config: &Config, patience: Duration) -> Result<Session, StartError> {
         let cpus = config.cpus()?;
-        let listeners = listen(config.listen, cpus.len()).map_err(|error| StartError::Listen {
+        let bound = listeners::bind(config.listen, cpus.len(), patience);
+        let listeners = bound.map_err(|error| StartError::Listen {
             address: config.listen,
             error,
         })?;

@@ -41,7 +41,7 @@ impl Serving {
     /// As [`Serving::start`], on another port when somebody has the one of the settings and nobody asked for it.
     pub(crate) fn start_beside_others(config: &Config, json: bool) -> Result<Serving, Failure> {
         let stop_requests = signals::stop_requests()?;
-        let session = match Session::start(config) {
+        let session = match Session::start_unless_in_use(config) {
             Err(StartError::Listen { .. }) => {
                 let mut elsewhere = config.clone();
                 elsewhere.listen.set_port(0);
