@@ -189,6 +189,26 @@ fn a_move_that_was_killed_goes_on() {
     }
 }
 
+/// It is not waited for: who is late finds that all was moved, and that is no error either.
+#[test]
+fn a_move_that_is_interrupted_ends_and_goes_on() {
+    for signal in [Signal::INT, Signal::TERM] {
+        for scene in Scene::both() {
+            let process = Process::start(scene.download(&[]));
+            wait_for_event(&process, "moving");
+            process.signal(signal);
+            let stopped = process.finish();
+            if events(&stopped, "moved").count() == 0 {
+                assert_refused(&stopped, 1, "the same command moves what is not moved yet");
+                assert_eq!(events(&stopped, "stopped").count(), 1, "{stopped:#?}");
+            } else {
+                assert_fetched(&stopped, &scene.sample, &scene.target());
+            }
+            scene.assert_is_in_target(&run(scene.download(&[])));
+        }
+    }
+}
+
 #[test]
 fn what_comes_to_the_old_folder_later_stays_there() {
     for scene in Scene::both() {

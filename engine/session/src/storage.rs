@@ -40,7 +40,7 @@ mod names;
 mod relocate;
 mod root;
 
-pub use error::StorageError;
+pub use error::{MoveError, StorageError};
 pub use finish::finish;
 pub use relocate::move_to;
 

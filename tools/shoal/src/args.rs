@@ -266,8 +266,9 @@ not --files. Peers that connected while it was fetched know what it has.
 The line `ready ADDR:PORT` is printed once peers can connect. If port 6881
 is taken and --listen was not given, any free one is used.
 
-SIGINT or SIGTERM stops cleanly: exit 1 if something is missing, 0 while it
-seeds; while files are moved it waits for that. A second one stops at once.
+SIGINT or SIGTERM stops cleanly: exit 1 if something is missing or not moved
+yet, 0 while it seeds. A file that was half copied to DIR2 is copied anew by
+the same command. A second signal stops at once.
 
 --json prints one event on each line, \"event\" being
   started      name, info_hash, out, size_bytes, pieces, pieces_have,
@@ -282,8 +283,8 @@ seeds; while files are moved it waits for that. A second one stops at once.
   moving       folder; with --move-to
   moved        folder; everything is in it
   finished     bytes_done, seconds
-  stopped      always the last: complete, bytes_done, bytes_wanted,
-               downloaded_bytes, uploaded_bytes
+  stopped      always the last: complete (all is there, and moved),
+               bytes_done, bytes_wanted, downloaded_bytes, uploaded_bytes
 
 Examples:
   shoal download debian.torrent --out . --peer 192.0.2.1:6881

@@ -56,18 +56,19 @@ impl Serving {
         })
     }
 
-    /// Ends all that is served, does something to its files, and starts again where peers know it.
-    pub(crate) fn restart(
+    /// Ends all that is served, does something to its files, which hears of requests to stop, and starts again where peers
+    /// know it.
+    pub(crate) fn restart<E: From<Failure>>(
         self,
         config: &Config,
-        meanwhile: impl FnOnce() -> Result<(), Failure>,
-    ) -> Result<Serving, Failure> {
+        meanwhile: impl FnOnce(&Receiver<()>) -> Result<(), E>,
+    ) -> Result<Serving, E> {
         let mut config = config.clone();
         config.listen = self.session.local_addr();
         self.session.stop();
-        meanwhile()?;
+        meanwhile(&self.stop_requests)?;
         Ok(Serving {
-            session: Session::start(&config)?,
+            session: Session::start(&config).map_err(Failure::from)?,
             ..self
         })
     }
@@ -76,11 +77,7 @@ impl Serving {
     pub(crate) fn watch<'a>(&'a self, bar: &'a Bar) -> impl Fn(u64) -> ControlFlow<()> + Sync + 'a {
         |bytes| {
             bar.at(bytes);
-            if self.stop_requests.is_empty() {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            }
+            signals::unless_requested(&self.stop_requests)
         }
     }
 

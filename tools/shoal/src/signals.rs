@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crossbeam::channel::{Receiver, bounded};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::ops::ControlFlow;
 use std::thread;
 
 /// Takes the two signals over from now on.
@@ -28,4 +29,13 @@ pub(crate) fn stop_requests() -> Result<Receiver<()>, Failure> {
         .spawn(watch)
         .map_err(refused)?;
     Ok(receiver)
+}
+
+/// What whoever works through something long is told when they ask. The request stays for whoever ends the command.
+pub(crate) fn unless_requested(stop_requests: &Receiver<()>) -> ControlFlow<()> {
+    if stop_requests.is_empty() {
+        ControlFlow::Continue(())
+    } else {
+        ControlFlow::Break(())
+    }
 }

@@ -144,6 +144,17 @@ pub enum StorageError {
     },
 }
 
+/// Why files were not moved, or not all of them. Calling again carries on.
+#[derive(Debug, Error)]
+pub enum MoveError {
+    /// Something is in the way.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// It was asked to stop.
+    #[error("stopped before everything was moved")]
+    Cancelled,
+}
+
 impl StorageError {
     /// Whether the same may succeed later because of what others do meanwhile: room is made, a disk is mounted.
     #[must_use]

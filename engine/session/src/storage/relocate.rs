@@ -5,16 +5,20 @@
 //! least one of the two folders, so calling again after a crash carries on: what is only here is carried, what is only
 //! there is done, and what is in both places is compared byte by byte. If it is the same the crash came before the
 //! deletion; if not, the file there is somebody else's and is left alone.
+//!
+//! A copy of a terabyte takes hours, so that it can be stopped between two chunks. What was half copied then is removed.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
+use std::ops::{ControlFlow, Range};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, Mode, SeekFrom, Stat, Timespec, Timestamps, fchmod, fstat, fsync, futimens, seek, unlinkat,
+    AtFlags, Mode, SeekFrom, Timespec, Timestamps, fchmod, fstat, fsync, futimens, seek, unlinkat,
 };
 use rustix::io::Errno;
 use shoal_proto::metainfo::{FileKind, Metainfo};
@@ -22,7 +26,7 @@ use shoal_world::FileStamp;
 
 use super::finish::{rename, stamp_of};
 use super::root::{Root, folder_of, name_of, retried};
-use super::{Place, Placed, Prepared, StorageError};
+use super::{MoveError, Place, Placed, Prepared, StorageError};
 
 /// Bytes that are copied or compared at a time: enough that system calls do not count, little enough to stay in the
 /// cache.
@@ -30,10 +34,12 @@ const CHUNK_LEN: usize = 256 << 10;
 
 /// Carries all files of a torrent from their place to the folder `to`, which is made if it is missing, with the
 /// names that they have now. Files that are not there are left out. `stamps` has one entry for each file of the
-/// torrent. Nothing may be writing to the files.
+/// torrent. Nothing may be writing to the files. `watch` hears before each chunk how many bytes were copied or compared,
+/// and may stop it.
 ///
 /// # Errors
-/// Another file has the name, there is no room, or the operating system refuses; some files may have been carried.
+/// Another file has the name, there is no room, the operating system refuses, or `watch` stopped it; some files may have
+/// been carried.
 ///
 /// # Panics
 /// When a list has not one entry for each file.
@@ -43,7 +49,8 @@ pub fn move_to(
     prepared: &Prepared,
     stamps: &[Option<FileStamp>],
     to: &Path,
-) -> Result<Placed, StorageError> {
+    watch: &dyn Fn(u64) -> ControlFlow<()>,
+) -> Result<Placed, MoveError> {
     let files = metainfo.files();
     assert!(
         [stamps.len(), prepared.paths.len()] == [files.len(); 2],
@@ -61,6 +68,10 @@ pub fn move_to(
         to: &to,
         temporary: format!(".shoal-moving-{}", metainfo.info_hash()),
         emptied: BTreeSet::new(),
+        progress: Progress {
+            bytes: Cell::new(0),
+            watch,
+        },
     };
     let mut placed = Placed {
         paths: prepared.paths.clone(),
@@ -101,27 +112,75 @@ struct Carrier<'r> {
     temporary: String,
     /// Folders that files were carried out of.
     emptied: BTreeSet<PathBuf>,
+    progress: Progress<'r>,
+}
+
+/// How far it is, and who hears of it.
+struct Progress<'w> {
+    /// Copied or compared.
+    bytes: Cell<u64>,
+    watch: &'w dyn Fn(u64) -> ControlFlow<()>,
+}
+
+impl Progress<'_> {
+    /// So many bytes are next.
+    fn begin_chunk(&self, len: u64) -> Result<(), Halt> {
+        match (self.watch)(self.bytes.get()) {
+            ControlFlow::Continue(()) => {
+                self.bytes.set(self.bytes.get() + len);
+                Ok(())
+            }
+            ControlFlow::Break(()) => Err(Halt::Cancelled),
+        }
+    }
+}
+
+/// Why work on the bytes of a file ended early.
+enum Halt {
+    Cancelled,
+    Refused(Errno),
+}
+
+impl From<Errno> for Halt {
+    fn from(errno: Errno) -> Halt {
+        Halt::Refused(errno)
+    }
+}
+
+impl From<io::Error> for Halt {
+    fn from(error: io::Error) -> Halt {
+        Halt::Refused(Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    }
+}
+
+impl Halt {
+    /// As an error; `refused` names what the kernel's refusal is about.
+    fn or_refused(self, refused: impl FnOnce(Errno) -> StorageError) -> MoveError {
+        match self {
+            Halt::Cancelled => MoveError::Cancelled,
+            Halt::Refused(errno) => refused(errno).into(),
+        }
+    }
 }
 
 impl Carrier<'_> {
     /// Refuses a file in the new folder that cannot be ours.
-    fn refuse_strangers(&self, name: &Path) -> Result<(), StorageError> {
+    fn refuse_strangers(&self, name: &Path) -> Result<(), MoveError> {
         match (self.from.look(name)?, self.to.look(name)?) {
             (Some(here), Some(there)) if here != there => {
                 let same = here.is_regular() && there.is_regular() && here.len == there.len;
                 if same && self.equal(name)? {
                     return Ok(());
                 }
-                Err(StorageError::Occupied {
-                    path: self.to.join(name),
-                })
+                let path = self.to.join(name);
+                Err(StorageError::Occupied { path }.into())
             }
             _ => Ok(()),
         }
     }
 
     /// Carries one file and tells its stamp afterwards.
-    fn carry(&mut self, name: &Path, stamp: Option<FileStamp>) -> Result<Option<FileStamp>, StorageError> {
+    fn carry(&mut self, name: &Path, stamp: Option<FileStamp>) -> Result<Option<FileStamp>, MoveError> {
         let Some(handle) = self.from.handle(name)? else {
             return Ok(stamp);
         };
@@ -138,13 +197,19 @@ impl Carrier<'_> {
         let file_name = Path::new(name_of(name));
         let carried = match self.to.look(name)? {
             // The same, as was compared before: a crash came between the copy and this.
-            Some(_) => self.sync_copy(name).map(|()| Carried::Copied),
+            Some(_) => {
+                self.sync_copy(name)?;
+                Carried::Copied
+            }
             None => match rename(here.as_fd(), file_name, there.as_fd(), file_name) {
-                Ok(()) => Ok(Carried::Renamed),
-                Err(Errno::XDEV) => self.copy(name).map(|()| Carried::Copied),
-                Err(errno) => Err(self.to.refused(name, errno)),
+                Ok(()) => Carried::Renamed,
+                Err(Errno::XDEV) => {
+                    self.copy(name)?;
+                    Carried::Copied
+                }
+                Err(errno) => return Err(self.to.refused(name, errno).into()),
             },
-        }?;
+        };
         self.to.sync_folders(&changed)?;
         if carried == Carried::Copied {
             self.delete_source(name)?;
@@ -170,36 +235,42 @@ impl Carrier<'_> {
     }
 
     /// Copies a file under the temporary name, makes it durable and gives it its name.
-    fn copy(&self, name: &Path) -> Result<(), StorageError> {
+    fn copy(&self, name: &Path) -> Result<(), MoveError> {
         let source = self.from.open_file(name)?;
         let temporary = folder_of(name).join(&self.temporary);
         let folder = self.to.make_folder(folder_of(name), &mut BTreeSet::new())?;
         // Left behind by a crash.
         match retried(|| unlinkat(&folder, &self.temporary, AtFlags::empty())) {
             Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(self.to.refused(&temporary, errno)),
+            Err(errno) => return Err(self.to.refused(&temporary, errno).into()),
         }
         let target = self.to.create(&temporary, false, &mut BTreeSet::new())?;
         let target = target.ok_or_else(|| StorageError::Occupied {
             path: self.to.join(&temporary),
         })?;
-        let copied = fstat(&source).and_then(|stat| fill(&source, &target, &stat));
+        let copied = fill(&source, &target, &self.progress);
         let named = copied.and_then(|()| {
             let own = Path::new(name_of(name));
-            rename(folder.as_fd(), Path::new(&self.temporary), folder.as_fd(), own)
+            Ok(rename(
+                folder.as_fd(),
+                Path::new(&self.temporary),
+                folder.as_fd(),
+                own,
+            )?)
         });
-        named.map_err(|errno| {
+        named.map_err(|halt| {
             // What cannot be used takes no room; if that fails as well the next call tries it.
             let _ = unlinkat(&folder, &self.temporary, AtFlags::empty());
             let len = source.metadata().map_or(0, |metadata| metadata.len());
-            StorageError::refused(&self.to.join(name), errno, len)
+            halt.or_refused(|errno| StorageError::refused(&self.to.join(name), errno, len))
         })
     }
 
     /// Whether a file is the same, byte by byte, in both folders.
-    fn equal(&self, name: &Path) -> Result<bool, StorageError> {
+    fn equal(&self, name: &Path) -> Result<bool, MoveError> {
         let (here, there) = (self.from.open_file(name)?, self.to.open_file(name)?);
-        equal_files(&here, &there).map_err(|errno| self.to.refused(name, errno))
+        equal_files(&here, &there, &self.progress)
+            .map_err(|halt| halt.or_refused(|errno| self.to.refused(name, errno)))
     }
 
     /// Removes the folders that were the torrent's and hold nothing any more, from the deepest up.
@@ -222,9 +293,10 @@ impl Carrier<'_> {
 }
 
 /// Copies content, holes, modification time and mode, and makes them durable.
-fn fill(source: &File, target: &File, stat: &Stat) -> Result<(), Errno> {
+fn fill(source: &File, target: &File, progress: &Progress<'_>) -> Result<(), Halt> {
+    let stat = fstat(source)?;
     let len = stat.st_size as u64;
-    target.set_len(len).map_err(|error| errno_of(&error))?;
+    target.set_len(len)?;
     let mut chunk = vec![0; CHUNK_LEN];
     let mut at = 0;
     while at < len {
@@ -232,10 +304,10 @@ fn fill(source: &File, target: &File, stat: &Stat) -> Result<(), Errno> {
             Ok(data) => data,
             // Nothing but a hole is left.
             Err(Errno::NXIO) => break,
-            Err(errno) => return Err(errno),
+            Err(errno) => return Err(errno.into()),
         };
         at = seek(source, SeekFrom::Hole(data))?.min(len);
-        copy_range(source, target, data..at, &mut chunk)?;
+        copy_range(source, target, data..at, &mut chunk, progress)?;
     }
     let modified = Timespec {
         tv_sec: stat.st_mtime,
@@ -249,49 +321,44 @@ fn fill(source: &File, target: &File, stat: &Stat) -> Result<(), Errno> {
             last_modification: modified,
         },
     )?;
-    retried(|| fsync(target))
+    Ok(retried(|| fsync(target))?)
 }
 
 fn copy_range(
     source: &File,
     target: &File,
-    range: std::ops::Range<u64>,
+    range: Range<u64>,
     chunk: &mut [u8],
-) -> Result<(), Errno> {
+    progress: &Progress<'_>,
+) -> Result<(), Halt> {
     let mut at = range.start;
     while at < range.end {
-        let len = (range.end - at).min(chunk.len() as u64) as usize;
-        let chunk = &mut chunk[..len];
-        let copied = source
-            .read_exact_at(chunk, at)
-            .and_then(|()| target.write_all_at(chunk, at));
-        copied.map_err(|error| errno_of(&error))?;
-        at += len as u64;
+        let len = (range.end - at).min(chunk.len() as u64);
+        progress.begin_chunk(len)?;
+        let chunk = &mut chunk[..len as usize];
+        source.read_exact_at(chunk, at)?;
+        target.write_all_at(chunk, at)?;
+        at += len;
     }
     Ok(())
 }
 
 /// Compares two files of equal length.
-fn equal_files(one: &File, other: &File) -> Result<bool, Errno> {
-    let len = one.metadata().map_err(|error| errno_of(&error))?.len();
+fn equal_files(one: &File, other: &File, progress: &Progress<'_>) -> Result<bool, Halt> {
+    let len = one.metadata()?.len();
     let mut chunks = [vec![0; CHUNK_LEN], vec![0; CHUNK_LEN]];
     let mut at = 0;
     while at < len {
-        let chunk_len = (len - at).min(CHUNK_LEN as u64) as usize;
+        let chunk_len = (len - at).min(CHUNK_LEN as u64);
+        progress.begin_chunk(chunk_len)?;
         let [left, right] = &mut chunks;
-        let (left, right) = (&mut left[..chunk_len], &mut right[..chunk_len]);
-        let read = one
-            .read_exact_at(left, at)
-            .and_then(|()| other.read_exact_at(right, at));
-        read.map_err(|error| errno_of(&error))?;
+        let (left, right) = (&mut left[..chunk_len as usize], &mut right[..chunk_len as usize]);
+        one.read_exact_at(left, at)?;
+        other.read_exact_at(right, at)?;
         if left != right {
             return Ok(false);
         }
-        at += chunk_len as u64;
+        at += chunk_len;
     }
     Ok(true)
-}
-
-fn errno_of(error: &io::Error) -> Errno {
-    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }

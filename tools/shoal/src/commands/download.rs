@@ -168,23 +168,16 @@ impl Plan {
             Err(obstacle) => {
                 serving.session.stop();
                 home.state.forget_if_new();
-                return match obstacle {
-                    Obstacle::Failed(failure) => Err(failure),
-                    Obstacle::StopRequested => {
-                        output::diagnostic(
-                            "stopped before it was known what is there; the same command begins again",
-                        );
-                        Ok(Exit::Incomplete)
-                    }
-                };
+                return end_early(obstacle, &mut display);
             }
         };
         display.started(fetching.have(), &home.place.root)?;
-        if !self.seed && self.selection.is_within(fetching.have()) {
-            serving.session.stop();
-            return self.end_complete(home, &mut display);
-        }
-        self.fetch_and_serve(serving, fetching, home, &mut display)
+        let ended = if !self.seed && self.selection.is_within(fetching.have()) {
+            self.end_complete(serving, home, &mut display)
+        } else {
+            self.fetch_and_serve(serving, fetching, home, &mut display)
+        };
+        ended.or_else(|obstacle| end_early(obstacle, &mut display))
     }
 
     /// Finds out which folder the files are in.
@@ -194,7 +187,7 @@ impl Plan {
         home: &mut Home<'_>,
         display: &mut Display<'_>,
     ) -> Result<(), Obstacle> {
-        home.settle(display, |there| {
+        home.settle(&serving.stop_requests, display, |there| {
             let bar = Bar::looking(&self.metainfo);
             let scan = self.config.scan_options();
             resume(&self.metainfo, there, None, &scan, &serving.watch(&bar))
@@ -227,7 +220,7 @@ impl Plan {
         fetching: Fetching,
         home: &mut Home<'_>,
         display: &mut Display<'_>,
-    ) -> Result<Exit, Failure> {
+    ) -> Result<Exit, Obstacle> {
         let complete = self.selection.is_within(fetching.have());
         let torrent = self.add(&serving, fetching)?;
         display.aside(|| serving.tell_ready())?;
@@ -243,8 +236,7 @@ impl Plan {
             return Ok(Exit::Incomplete);
         }
         if !self.seed {
-            serving.session.stop();
-            return self.end_complete(home, display);
+            return self.end_complete(serving, home, display);
         }
         let (serving, torrent) = self.put_in_order_and_go_on(serving, torrent, home, display)?;
         self.super_seed(&torrent)?;
@@ -278,9 +270,15 @@ impl Plan {
         }
     }
 
-    /// All is there and the engine has stopped: files come to where they stay, and nothing but them is left.
-    fn end_complete(&self, home: &mut Home<'_>, display: &mut Display<'_>) -> Result<Exit, Failure> {
-        home.put_in_order(display)?;
+    /// All is there: the engine stops, files come to where they stay, and nothing but them is left.
+    fn end_complete(
+        &self,
+        serving: Serving,
+        home: &mut Home<'_>,
+        display: &mut Display<'_>,
+    ) -> Result<Exit, Obstacle> {
+        serving.session.stop();
+        home.put_in_order(&serving.stop_requests, display)?;
         home.state.forget();
         display.finished(home.destination.as_deref())?;
         display.ended()?;
@@ -295,15 +293,13 @@ impl Plan {
         torrent: Torrent,
         home: &mut Home<'_>,
         display: &mut Display<'_>,
-    ) -> Result<(Serving, Torrent), Failure> {
+    ) -> Result<(Serving, Torrent), Obstacle> {
         if home.is_in_order()? {
             return Ok((serving, torrent));
         }
-        let serving = serving.restart(&self.config, || home.put_in_order(display))?;
-        let fetching = self.begin(&serving, home).map_err(|obstacle| match obstacle {
-            Obstacle::Failed(failure) => failure,
-            Obstacle::StopRequested => Failure::refused(BeginError::Cancelled),
-        })?;
+        let put_in_order = |stop_requests: &_| home.put_in_order(stop_requests, display);
+        let serving = serving.restart(&self.config, put_in_order)?;
+        let fetching = self.begin(&serving, home)?;
         let torrent = self.add(&serving, fetching)?;
         Ok((serving, torrent))
     }
@@ -321,6 +317,18 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// What stood in the way, as the end of the command.
+fn end_early(obstacle: Obstacle, display: &mut Display<'_>) -> Result<Exit, Failure> {
+    match obstacle {
+        Obstacle::Failed(failure) => return Err(failure),
+        Obstacle::StopRequested => {
+            output::diagnostic("stopped before it was known what is there; the same command begins again");
+        }
+        Obstacle::MoveStopped(folder) => display.stopped_moving(&folder)?,
+    }
+    Ok(Exit::Incomplete)
 }
 
 fn obstacle(error: BeginError, state: &State) -> Obstacle {

@@ -1,10 +1,12 @@
 //! Carrying files to another folder, on the same file system and on another one, with crashes in between.
 
-use super::super::move_to;
+use super::super::{MoveError, move_to};
 use super::finish::{stamp, stamps};
 use super::{Disk, Placed, Prepared, StorageError, assert_listing, entry, four_files, torrent};
 use shoal_proto::metainfo::{EntryKind, FileEntry};
+use std::cell::RefCell;
 use std::fs::{self, File, Permissions};
+use std::ops::ControlFlow;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -54,9 +56,13 @@ impl Move {
     }
 
     fn carry(&self) -> Result<Placed, StorageError> {
+        unstopped(self.carry_watched(&never_stop))
+    }
+
+    fn carry_watched(&self, watch: &dyn Fn(u64) -> ControlFlow<()>) -> Result<Placed, MoveError> {
         let stamps = vec![None; 4];
         let Disk { metainfo, place, .. } = &self.disk;
-        move_to(metainfo, place, &self.prepared, &stamps, &self.root())
+        move_to(metainfo, place, &self.prepared, &stamps, &self.root(), watch)
     }
 
     /// What the files hold, wherever they are.
@@ -81,6 +87,18 @@ impl Move {
     }
 }
 
+fn never_stop(_bytes: u64) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// The result of a move that nobody stops.
+fn unstopped(moved: Result<Placed, MoveError>) -> Result<Placed, StorageError> {
+    moved.map_err(|error| match error {
+        MoveError::Storage(error) => error,
+        MoveError::Cancelled => panic!("nobody stopped it"),
+    })
+}
+
 #[test]
 fn all_files_are_carried_with_their_content() {
     for case in Move::both() {
@@ -99,7 +117,15 @@ fn stamps_follow_unchanged_files_and_no_others() {
         let stale = before[1].as_mut().expect("a stamp");
         stale.modified_ns -= 1;
         let Disk { metainfo, place, .. } = &case.disk;
-        let placed = move_to(metainfo, place, &case.prepared, &before, &case.root()).expect("carried");
+        let placed = move_to(
+            metainfo,
+            place,
+            &case.prepared,
+            &before,
+            &case.root(),
+            &never_stop,
+        )
+        .expect("carried");
         for index in [0, 2, 3] {
             assert_eq!(placed.stamps[index], stamp(&placed.paths[index]));
         }
@@ -158,6 +184,52 @@ fn a_move_goes_on_wherever_it_was_cut_off() {
 }
 
 #[test]
+fn a_move_that_is_stopped_between_chunks_goes_on() {
+    const FIRST_LEN: u64 = 20_000;
+    for case in Move::both() {
+        for (path, len) in [(0, FIRST_LEN), (1, 600_000)] {
+            fs::write(&case.prepared.paths[path], vec![7; len as usize]).expect("written");
+        }
+        let before = Move::contents(&case.prepared.paths);
+        let heard = RefCell::new(Vec::new());
+        let stopped = case.carry_watched(&|bytes| {
+            heard.borrow_mut().push(bytes);
+            // After a chunk of the second file.
+            if bytes > FIRST_LEN {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        match stopped {
+            // Names are given without asking: that takes no time.
+            Ok(_) => assert_eq!(heard.into_inner(), [0; 0]),
+            Err(MoveError::Cancelled) => {
+                assert_eq!(heard.into_inner(), [0, FIRST_LEN, FIRST_LEN + (256 << 10)]);
+                assert_listing(&case.root(), &[("T/a.part", FIRST_LEN)]);
+            }
+            Err(error) => panic!("{error}"),
+        }
+        let placed = case.carry().expect("carried");
+        assert_eq!(Move::contents(&placed.paths), before);
+        assert!(!case.disk.path("").exists(), "emptied folders are removed");
+    }
+}
+
+#[test]
+fn a_comparison_can_be_stopped_as_a_copy_can() {
+    for case in Move::both() {
+        let before = Move::contents(&case.prepared.paths);
+        case.copy("sub/b.part", "sub/b.part", 30_000);
+        let stopped = case.carry_watched(&|_| ControlFlow::Break(()));
+        assert!(matches!(stopped, Err(MoveError::Cancelled)), "{stopped:?}");
+        case.disk.assert_listing(&MOVED);
+        let placed = case.carry().expect("carried");
+        case.assert_carried(&before, &placed);
+    }
+}
+
+#[test]
 fn a_file_of_somebody_else_stops_the_move_before_it_begins() {
     let strangers: [&[u8]; 2] = [b"shorter", &[7; 30_000]];
     for stranger in strangers {
@@ -190,7 +262,8 @@ fn to_where_it_is_already_nothing_is_carried() {
     let link = directory.path().join("link");
     std::os::unix::fs::symlink(&place.root, &link).expect("a link");
     for target in [place.root.as_path(), link.as_path()] {
-        let placed = move_to(metainfo, place, &case.prepared, &[None; 4], target).expect("carried");
+        let placed =
+            move_to(metainfo, place, &case.prepared, &[None; 4], target, &never_stop).expect("carried");
         assert_eq!(Move::contents(&placed.paths), before);
         case.disk.assert_listing(&MOVED);
     }
@@ -216,7 +289,8 @@ fn what_is_at_the_path_of_padding_stays() {
     disk.put(".pad/12768", b"of another program");
     let target = tempfile::tempdir().expect("a directory");
     let Disk { metainfo, place, .. } = &disk;
-    let placed = move_to(metainfo, place, &prepared, &[None; 3], target.path()).expect("carried");
+    let placed =
+        move_to(metainfo, place, &prepared, &[None; 3], target.path(), &never_stop).expect("carried");
     assert_listing(target.path(), &[("T/a.part", 20_000), ("T/b.part", 1)]);
     disk.assert_listing(&[("T/.pad/12768", 18)]);
     assert_eq!(placed.paths[1], target.path().join("T/.pad/12768"));

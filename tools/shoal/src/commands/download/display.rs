@@ -200,6 +200,19 @@ impl<'a> Display<'a> {
         output::line(format!("{name}: incomplete: {done} of {wanted} are there"))
     }
 
+    /// Somebody stopped it while files were carried to this folder: all is there, and not all of it in one place.
+    pub(super) fn stopped_moving(&mut self, folder: &Path) -> Result<(), Failure> {
+        self.now.bytes_done = self.selection.bytes;
+        output::diagnostic("stopped; nothing is lost, and the same command moves what is not moved yet");
+        if self.json {
+            return self.event(self.stop(false));
+        }
+        let (name, folder) = (Printable(self.metainfo.name()), PrintablePath(folder));
+        output::line(format!(
+            "{name}: incomplete: all is there, and not all of it is in {folder}"
+        ))
+    }
+
     /// What is there now, and what it took.
     fn summary(&self, seconds: f64) -> String {
         let name = Printable(self.metainfo.name());

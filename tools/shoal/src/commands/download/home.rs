@@ -22,22 +22,26 @@ use super::display::Display;
 use super::selection::Selection;
 use super::upkeep::State;
 use crate::failure::Failure;
+use crate::signals;
+use crossbeam::channel::Receiver;
 use shoal::check::Cancelled;
 use shoal::printable::PrintablePath;
 use shoal::resume::{self, Found};
 use shoal::state::{Saved, StateError};
-use shoal::storage::{self, Place, Placed, Prepared, StorageError};
+use shoal::storage::{self, MoveError, Place, Placed, Prepared, StorageError};
 use shoal::torrent::Priority;
 use shoal_proto::bitfield::Bitfield;
 use shoal_proto::layout::FileIndex;
 use shoal_proto::metainfo::{FileKind, Metainfo};
 use std::path::{Component, Path, PathBuf};
 
-/// Why a download does not begin.
+/// Why a download does not go on.
 #[derive(Debug)]
 pub(super) enum Obstacle {
-    /// Somebody said stop.
+    /// Somebody said stop while it was found out what is there.
     StopRequested,
+    /// Somebody said stop while files were carried to this folder.
+    MoveStopped(PathBuf),
     Failed(Failure),
 }
 
@@ -89,6 +93,7 @@ impl Home<'_> {
     /// which nothing is known.
     pub(super) fn settle(
         &mut self,
+        stop_requests: &Receiver<()>,
         display: &mut Display<'_>,
         hash: impl FnOnce(&Prepared) -> Result<Found, Cancelled>,
     ) -> Result<(), Obstacle> {
@@ -103,7 +108,7 @@ impl Home<'_> {
             Whereabouts::Out => {}
             Whereabouts::Both => {
                 self.name()?;
-                self.carry(destination, display)?;
+                self.carry(destination, stop_requests, display)?;
             }
             Whereabouts::Destination => {
                 if there.existed.contains(&true) && !is_known {
@@ -190,12 +195,16 @@ impl Home<'_> {
     }
 
     /// Gives files their names and carries them where they are to be. All that is wanted is there, and nothing uses it.
-    pub(super) fn put_in_order(&mut self, display: &mut Display<'_>) -> Result<(), Failure> {
+    pub(super) fn put_in_order(
+        &mut self,
+        stop_requests: &Receiver<()>,
+        display: &mut Display<'_>,
+    ) -> Result<(), Obstacle> {
         if self.is_unnamed()? {
             self.name()?;
         }
         match self.ahead().cloned() {
-            Some(folder) => self.carry(folder, display),
+            Some(folder) => self.carry(folder, stop_requests, display),
             None => Ok(()),
         }
     }
@@ -228,8 +237,13 @@ impl Home<'_> {
         Ok(self.state.store.save(&[(self.metainfo.info_hash(), saved)])?)
     }
 
-    /// Carries everything to this folder, and remembers what it is then.
-    fn carry(&mut self, folder: PathBuf, display: &mut Display<'_>) -> Result<(), Failure> {
+    /// Carries everything to this folder unless somebody says stop, and remembers what it is then.
+    fn carry(
+        &mut self,
+        folder: PathBuf,
+        stop_requests: &Receiver<()>,
+        display: &mut Display<'_>,
+    ) -> Result<(), Obstacle> {
         let info_hash = self.metainfo.info_hash();
         display.moving(&folder)?;
         let saved = self.state.store.load(&info_hash)?;
@@ -238,9 +252,11 @@ impl Home<'_> {
             saved.complete = true;
             self.state.store.save(&[(info_hash, saved.clone())])?;
         }
-        let placed = self
-            .move_files(&saved, &folder)
-            .map_err(|error| unmoved(&error))?;
+        let moved = self.move_files(&saved, &folder, stop_requests);
+        let placed = moved.map_err(|error| match error {
+            MoveError::Storage(error) => unmoved(&error).into(),
+            MoveError::Cancelled => Obstacle::MoveStopped(folder.clone()),
+        })?;
         saved.stamps = placed.stamps;
         self.state.store.save(&[(info_hash, saved)])?;
         display.moved(&folder)?;
@@ -248,9 +264,15 @@ impl Home<'_> {
         Ok(())
     }
 
-    fn move_files(&self, saved: &Saved, folder: &Path) -> Result<Placed, StorageError> {
+    fn move_files(
+        &self,
+        saved: &Saved,
+        folder: &Path,
+        stop_requests: &Receiver<()>,
+    ) -> Result<Placed, MoveError> {
         let found = storage::find(self.metainfo, &self.place.root)?;
-        storage::move_to(self.metainfo, &self.place, &found, &saved.stamps, folder)
+        let watch = |_| signals::unless_requested(stop_requests);
+        storage::move_to(self.metainfo, &self.place, &found, &saved.stamps, folder, &watch)
     }
 }
 
