@@ -9,8 +9,9 @@
 //! | something that cannot be of this torrent | as nothing |
 //!
 //! A process that was killed while it wrote, or that could not save what it knew, leaves files younger than their stamps:
-//! what is in them is hashed, and what is right is not fetched again, whoever put it there. A hole (length that a file has and that was never
-//! written) reads as zeroes; the file system tells of it, so a torrent that was only just begun costs no reading.
+//! what is in them is hashed, and what is right is not fetched again, whoever put it there. A hole (length that a file
+//! has and that was never written) reads as zeroes; the file system tells of it, so a torrent that was only just begun
+//! costs no reading.
 //!
 //! Nothing is written here, and what was saved is not changed.
 //!
