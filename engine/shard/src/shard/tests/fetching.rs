@@ -16,6 +16,9 @@ const PIECE: u32 = EXTENT_LEN;
 
 const EIO: Errno = Errno(5);
 const ENOSPC: Errno = Errno(28);
+const EROFS: Errno = Errno(30);
+const ESTALE: Errno = Errno(116);
+const EDQUOT: Errno = Errno(122);
 
 fn is_written(event: &Event) -> bool {
     matches!(event, Event::PieceWritten { .. })
@@ -253,14 +256,14 @@ fn a_piece_that_failed_is_asked_of_one_peer_alone() {
     assert!(asked.iter().sum::<usize>() > 0);
 }
 
-#[test]
-fn a_full_disk_pauses_keeps_what_is_verified_and_resumes() {
+/// Writes are refused with this for a minute, and nothing of it is left when they are taken again.
+fn check_pause(errno: Errno) {
     let mut swarm = Swarm::new(8, PIECE, &[4 * i64::from(PIECE)]);
     let (first, second) = (swarm.seed(0, true, 0..1), swarm.seed(1, true, 1..4));
-    swarm.stage.faults.write = Some(ENOSPC);
+    swarm.stage.faults.write = Some(errno);
     swarm.send(second, block(1, 0), true);
     swarm.answer(first);
-    let paused = |event: &Event| matches!(event, Event::TorrentPaused { failure, .. } if failure.cause == Cause::Errno(ENOSPC));
+    let paused = |event: &Event| matches!(event, Event::TorrentPaused { failure, .. } if failure.cause == Cause::Errno(errno));
     assert_eq!(swarm.told(paused), 1);
     assert_eq!(swarm.asked(second), [], "told with cancels");
     assert_eq!(
@@ -280,6 +283,17 @@ fn a_full_disk_pauses_keeps_what_is_verified_and_resumes() {
     swarm.serve(&[first, second]);
     swarm.check_finished();
     swarm.check_nothing_leaks();
+}
+
+#[test]
+fn a_full_disk_pauses_keeps_what_is_verified_and_resumes() {
+    check_pause(ENOSPC);
+}
+
+/// A quota is raised, a disk is mounted for writing again, a server of NFS comes back.
+#[test]
+fn a_disk_that_takes_nothing_for_another_reason_pauses_as_a_full_one_does() {
+    [EDQUOT, EROFS, ESTALE].into_iter().for_each(check_pause);
 }
 
 /// Found by reading: half a block was copied into the memory of the next attempt, and its honest sender banned.
