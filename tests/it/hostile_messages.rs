@@ -1,4 +1,4 @@
-//! Cases 22 to 25, 27 and 28 of the hostile inputs: single messages that a peer must not send.
+//! Cases 22 to 25, 27, 28 and 31 of the hostile inputs: single messages that a peer must not send.
 //!
 //! Each stands in a table with what must come of it. Whatever it is, an honest peer is served afterwards.
 
@@ -296,6 +296,30 @@ fn unknown_messages_are_skipped() {
             Outcome::Harmless,
         );
     }
+    target.assert_unharmed();
+}
+
+/// BEP 52: version 2 is not spoken here, so that its messages are like any other that is not known.
+#[test]
+fn hashes_of_version_2_are_not_given_to_who_announces_it() {
+    // The fourth-highest bit of the last reserved byte: this peer would upgrade a torrent of version 1.
+    let mut reserved = FAST_AND_EXTENDED;
+    reserved[7] |= 0x10;
+    let target = Target::start();
+    // A root of 32 bytes; base layer, index, length and proof layers, all as large as they can be.
+    let huge = [[7; 32].as_slice(), &[0xff; 16]].concat();
+    for (name, id) in [("hash request", 21), ("hashes", 22), ("hash reject", 23)] {
+        check(&target, name, reserved, &frame(id, &huge), Outcome::Harmless);
+        check(&target, name, reserved, &frame(id, &[]), Outcome::Harmless);
+    }
+    let storm = frame(21, &huge).repeat(10_000);
+    check(
+        &target,
+        "hash requests without end",
+        reserved,
+        &storm,
+        Outcome::Harmless,
+    );
     target.assert_unharmed();
 }
 
