@@ -32,3 +32,4 @@ pub mod storage;
 pub mod torrent;
 pub mod torrent_file;
 pub mod units;
+mod verifier;

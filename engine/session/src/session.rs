@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, btree_map};
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,7 +31,6 @@ use shoal_uring::{Mailbox, Refused, descriptors};
 use shoal_world::{CoreIndex, EXTENT_LEN, FileStamp};
 use thiserror::Error;
 
-use crate::check::{Settled, check_settled};
 use crate::config::{Auto, Config, Limit, LimitsCount, UploadSlots};
 use crate::core::{self, Message, Parts, Published, Request};
 use crate::listeners;
@@ -40,6 +38,7 @@ use crate::machine::CpuMissing;
 use crate::news::News;
 use crate::saver::{self, Begun, Deed};
 use crate::torrent::{Fetching, Shared, Torrent, TorrentEvent};
+use crate::verifier::Verifier;
 
 /// Requests that wait for a core at most. Adding the next torrent waits meanwhile.
 const REQUESTS_LEN_MAX: usize = 1_024;
@@ -133,7 +132,7 @@ pub use shoal_shard::{PeerReport, Report, TorrentReport};
 pub type Stats = Counters;
 
 /// The torrents of a session, for the control thread and whoever adds.
-type Catalogue = Arc<Mutex<BTreeMap<InfoHash, Arc<Shared>>>>;
+pub(crate) type Catalogue = Arc<Mutex<BTreeMap<InfoHash, Arc<Shared>>>>;
 
 /// A torrent to add.
 #[derive(Debug)]
@@ -607,66 +606,6 @@ impl Control {
     }
 }
 
-/// The thread that verifies torrents again of which a file may have been written to. One after the other: disks like that
-/// better, and what is suspended waits either way.
-struct Verifier {
-    /// Torrents, each with the file that made it suspect.
-    suspects: Receiver<(InfoHash, FileIndex)>,
-    news: News<Event>,
-    cores: Vec<Core>,
-    catalogue: Catalogue,
-    stopping: Arc<AtomicBool>,
-    scan: shoal_uring::scan::Options,
-}
-
-impl Verifier {
-    /// Ends when the control thread has.
-    fn run(self) {
-        for (info_hash, file) in &self.suspects {
-            let shared = lock(&self.catalogue).get(&info_hash).cloned();
-            let Some(shared) = shared else {
-                continue;
-            };
-            let Some(command) = self.verify(&shared, file) else {
-                return;
-            };
-            if let Command::TorrentVerified { .. } = command {
-                let name = shared.metainfo.name().to_owned();
-                let path = shared.paths[file.index()].clone();
-                self.news.tell(Event::FileVerified {
-                    info_hash,
-                    name,
-                    path,
-                });
-            }
-            let owner = Shard::owner(&info_hash, self.cores.len() as u16);
-            // A core that is gone told so itself.
-            let _ = self.cores[usize::from(owner.0)].command(command);
-        }
-    }
-
-    /// What the shard is to do about a torrent. `None`: the session stops.
-    fn verify(&self, shared: &Shared, file: FileIndex) -> Option<Command> {
-        let info_hash = shared.metainfo.info_hash();
-        let watch = |_done: u64| match self.stopping.load(Ordering::Relaxed) {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        };
-        // What was fetched since it was added counts as well.
-        let settled = Settled::of(&shared.metainfo, &shared.have());
-        let findings = check_settled(&shared.metainfo, &shared.paths, &settled, &self.scan, &watch).ok()?;
-        let lost = settled.pieces.present().any(|piece| !findings.have.has(piece));
-        Some(if lost {
-            Command::FileRefuted { info_hash, file }
-        } else {
-            Command::TorrentVerified {
-                info_hash,
-                stamps: findings.stamps(),
-            }
-        })
-    }
-}
-
 /// Waits until every core has said that it runs; if one does not, the others are stopped.
 fn await_start(cores: &[Core], hears: &Receiver<Message>) -> Result<(), StartError> {
     let mut started = 0;
@@ -802,7 +741,7 @@ fn random_peer_id() -> io::Result<PeerId> {
 }
 
 /// A panic elsewhere leaves the catalogue whole: every change to it is one insertion or removal.
-fn lock(
+pub(crate) fn lock(
     catalogue: &Mutex<BTreeMap<InfoHash, Arc<Shared>>>,
 ) -> std::sync::MutexGuard<'_, BTreeMap<InfoHash, Arc<Shared>>> {
     catalogue.lock().unwrap_or_else(PoisonError::into_inner)
