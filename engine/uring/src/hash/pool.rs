@@ -186,9 +186,9 @@ pub struct Submitter {
 }
 
 impl Submitter {
-    /// Hands over the first `count` jobs, fewer when too many are under way: the rest may go after a result was
-    /// taken. Wakes a thread for as many as it hashes
-    /// side by side. A thread that was woken by the first of several would begin that one alone, at half the speed.
+    /// Hands over the first `count` jobs, fewer when too many are under way: the rest may go after a result was taken.
+    /// Wakes a thread for as many as it hashes side by side. A thread that was woken by the first of several would begin
+    /// that one alone, at half the speed.
     pub fn submit(&mut self, jobs: &mut VecDeque<Job>, count: usize) {
         let mut submitted: usize = 0;
         while submitted < count

@@ -73,10 +73,15 @@ impl Hashing {
         if ready == 0 {
             return Some(due);
         }
+        let later = self.waiting.len() - ready;
         self.submitter.submit(&mut self.waiting, ready);
         // What the pool has no room for goes with the next result, and what fills no lanes yet waits from now on.
         self.since = None;
         let has_room = self.submitter.under_way() < JOBS_PER_CORE_MAX.get();
+        assert!(
+            !has_room || self.waiting.len() == later,
+            "the queue of the hashing pool is shorter than its cores fill it"
+        );
         (has_room && !self.waiting.is_empty()).then(|| *self.since.insert(now) + GATHER_MAX)
     }
 }
