@@ -400,8 +400,7 @@ impl Session {
         begin: impl FnOnce(&Arc<Shared>),
     ) -> Result<Torrent, AddError> {
         let info_hash = shared.metainfo.info_hash();
-        let owner = Shard::owner(&info_hash, self.cores.len() as u16);
-        let core = self.cores[usize::from(owner.0)].clone();
+        let core = core_of(&self.cores, &info_hash).clone();
         let command = Command::Add(Box::new(for_shard(&shared, stamps, fetch)));
         let shared = Arc::new(shared);
         match lock(&self.catalogue).entry(info_hash) {
@@ -442,9 +441,8 @@ impl Session {
         let Some(shared) = lock(&self.catalogue).remove(info_hash) else {
             return false;
         };
-        let owner = Shard::owner(info_hash, self.cores.len() as u16);
         // A core that is gone serves nothing anyway.
-        let _ = self.cores[usize::from(owner.0)].command(Command::Remove {
+        let _ = core_of(&self.cores, info_hash).command(Command::Remove {
             info_hash: *info_hash,
         });
         let _ = self.deeds.send(Deed::Ended(*info_hash));
@@ -738,6 +736,11 @@ fn random_peer_id() -> io::Result<PeerId> {
     let mut random = [0; 12];
     getrandom::fill(&mut random).map_err(io::Error::from)?;
     Ok(PeerId::ours(random))
+}
+
+/// The core that a torrent is on.
+pub(crate) fn core_of<'c>(cores: &'c [Core], info_hash: &InfoHash) -> &'c Core {
+    &cores[usize::from(Shard::owner(info_hash, cores.len() as u16).0)]
 }
 
 /// A panic elsewhere leaves the catalogue whole: every change to it is one insertion or removal.

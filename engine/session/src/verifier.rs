@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam::channel::Receiver;
 use shoal_proto::info_hash::InfoHash;
 use shoal_proto::layout::FileIndex;
-use shoal_shard::{Command, Shard};
+use shoal_shard::Command;
 
 use crate::check::{Settled, check_settled};
 use crate::news::News;
-use crate::session::{Catalogue, Core, Event, lock};
+use crate::session::{Catalogue, Core, Event, core_of, lock};
 use crate::torrent::Shared;
 
 /// What it needs of the session.
@@ -49,9 +49,8 @@ impl Verifier {
                     path,
                 });
             }
-            let owner = Shard::owner(&info_hash, self.cores.len() as u16);
             // A core that is gone told so itself.
-            let _ = self.cores[usize::from(owner.0)].command(command);
+            let _ = core_of(&self.cores, &info_hash).command(command);
         }
     }
 

@@ -72,10 +72,17 @@ impl Throttle {
         self.limit().map_or(u64::MAX, |limit| limit / PORTIONS_PER_S)
     }
 
+    /// The time that so many bytes take; `None`: there is no limit.
+    fn cost_ns(&self, bytes: u64) -> Option<u64> {
+        let limit = self.limit()?;
+        Some((u128::from(bytes) * 1_000_000_000 / u128::from(limit)) as u64)
+    }
+
     /// So many bytes pass.
     fn charge(&self, now: Time, bytes: u64) {
-        let Some(limit) = self.limit() else { return };
-        let cost_ns = (u128::from(bytes) * 1_000_000_000 / u128::from(limit)) as u64;
+        let Some(cost_ns) = self.cost_ns(bytes) else {
+            return;
+        };
         let pay = |paid_at_ns: u64| Some(paid_at_ns.max(now.as_ns()).saturating_add(cost_ns));
         // Relaxed: the number guards no other memory.
         let paid = self
@@ -86,8 +93,9 @@ impl Throttle {
 
     /// So many bytes that were charged did not pass.
     fn give_back(&self, bytes: u64) {
-        let Some(limit) = self.limit() else { return };
-        let cost_ns = (u128::from(bytes) * 1_000_000_000 / u128::from(limit)) as u64;
+        let Some(cost_ns) = self.cost_ns(bytes) else {
+            return;
+        };
         let give = |paid_at_ns: u64| Some(paid_at_ns.saturating_sub(cost_ns));
         let given = self
             .paid_at_ns
@@ -170,25 +178,24 @@ impl<'a> Gate<'a> {
 
     /// So many bytes of blocks pass.
     pub(crate) fn charge(&self, now: Time, bytes: u64) {
-        let overhead = if self.with_overhead {
-            bytes / OVERHEAD_PART
-        } else {
-            0
-        };
         for throttle in self.each() {
-            throttle.charge(now, bytes + overhead);
+            throttle.charge(now, self.traffic(bytes));
         }
     }
 
     /// So many bytes of blocks that were charged will not come.
     fn give_back(&self, bytes: u64) {
-        let overhead = if self.with_overhead {
-            bytes / OVERHEAD_PART
-        } else {
-            0
-        };
         for throttle in self.each() {
-            throttle.give_back(bytes + overhead);
+            throttle.give_back(self.traffic(bytes));
+        }
+    }
+
+    /// What counts against the limits for so many bytes of blocks.
+    fn traffic(&self, bytes: u64) -> u64 {
+        if self.with_overhead {
+            bytes + bytes / OVERHEAD_PART
+        } else {
+            bytes
         }
     }
 }
